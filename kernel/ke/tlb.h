@@ -1,0 +1,29 @@
+/*
+ * TLB shootdown between CPUs.
+ *
+ * What a caller may rely on when any of these returns: no CPU holds a translation for the range that was made from an
+ * entry as it stood before the call. The caller has changed the entries first (pte.h, suffix NoFlush).
+ *
+ * => any IRQL below IPI_LEVEL, any lock held except those taken with interrupts off; interrupts on.
+ */
+#pragma once
+
+#include "kernel/ddk.h"
+#include "kernel/ke/process.h"
+
+void KiFlushSystemRange(const void *Va, PFN_COUNT PageCount);
+void KiFlushProcessRange(KPROCESS *Process, const void *Va, PFN_COUNT PageCount);
+void KiFlushEntireTb(void);
+
+/* Drop this CPU's translation of one page. */
+void KiFlushLocalPage(const void *Va);
+
+typedef struct _KI_TLB_COUNTERS {
+    ULONG64 Requests;    /* calls that asked some other CPU */
+    ULONG64 Interrupts;  /* IPIs sent for them */
+    ULONG64 Pages;       /* pages flushed on this CPU */
+    ULONG64 FullFlushes; /* whole-TLB flushes on this CPU */
+} KI_TLB_COUNTERS;
+
+/* The sum over all CPUs; racy. */
+KI_TLB_COUNTERS KiReadTlbCounters(void);

@@ -1,0 +1,200 @@
+/*
+ * Mapping locked pages into system space, and taking the mappings away.
+ *
+ * Representation. A mapping is a run of system PTEs (syspte.c) with the MDL's frames in it, in order. MappedSystemVa is
+ * the run's address plus the MDL's byte offset; MDL_MAPPED_TO_SYSTEM_VA says that it counts,
+ * MDL_PARTIAL_HAS_BEEN_MAPPED that a partial MDL owns it, MDL_PARENT_MAPPED_SYSTEM_VA that the source of a partial
+ * does. With guard entries (MDL_FREE_EXTRA_PTES) the run has one more PTE at each end, which stays zero.
+ *
+ * The order, which everything depends on:
+ *  - Mapping stores entries that were not present: no processor has them cached, so no flush is owed.
+ *  - Unmapping clears every entry, then flushes every processor, and only then gives the addresses back and lets the
+ *    caller drop the frames. Were the run released first, its next user's mapping could be read through the old
+ *    translation; were the frames dropped first, the old translation would read whatever they are used for next. The
+ *    entries are cleared by exchange, so what was in each is known for certain.
+ *
+ * A frame's references are the MDL's, not the mapping's: MmUnlockPages and MmFreePagesFromMdl unmap before they let go.
+ *
+ * Locking and IRQL. The caller serialises the calls on one MDL; the region has its lock. <= DISPATCH_LEVEL, user
+ * mappings (mdluser.c) <= APC_LEVEL.
+ */
+#include "mm/mdlmap.h"
+
+#include "kernel/ke/tlb.h"
+#include "mm/cachetype.h"
+#include "mm/mdluser.h"
+#include "mm/syspte.h"
+
+#define MI_GUARD_PTES 2u /* one before, one behind */
+
+/* A request of low priority leaves one part in so many of the system PTEs to others. */
+#define MI_LOW_PRIORITY_RESERVE 16u
+
+#define MI_MAPPING_FLAGS (MdlMappingNoWrite | MdlMappingNoExecute | MdlMappingWithGuardPtes)
+
+#define MI_MAP_NOT_LOCKED 0x1236u /* MEMORY_MANAGEMENT: P2 MDL, P3 its array's entry, P4 the frame */
+
+/* SYSTEM_PTE_MISUSE: bug-check-0xda--system-pte-misuse.md */
+#define MI_UNMAP_NOT_YOURS   0x301u /* P2 address */
+#define MI_UNMAP_NOT_MAPPED  0x302u /* P2 address */
+#define MI_UNMAP_OTHER_START 0x304u /* P2 first mapping, P3 count */
+#define MI_UNMAP_OTHER_COUNT 0x305u /* P2 first mapping, P3 count given, P4 count that is this MDL's */
+#define MI_UNMAP_FREE_ENTRY  0x306u /* P2 first mapping, P3 the free one, P4 count */
+
+static bool MiIsFrameHeld(const MDL *Mdl, PFN_NUMBER Frame)
+{
+    if (MiIsRamFrame(Frame)) {
+        return MiPfn(Frame)->ReferenceCount > 0;
+    }
+    return (MiMdlFlags(Mdl) & MDL_IO_SPACE) != 0;
+}
+
+void MiWriteMapping(MMPTE *First, const MDL *Mdl, const MI_MAPPING *Mapping)
+{
+    PFN_NUMBER *frames = MiMdlFrames(Mdl);
+    PFN_COUNT   pageCount = MiMdlPageCount(Mdl);
+    for (PFN_COUNT i = 0; i < pageCount; i++) {
+        if (!MiIsFrameHeld(Mdl, frames[i])) {
+            KeBugCheckEx(MEMORY_MANAGEMENT, MI_MAP_NOT_LOCKED, (ULONG_PTR)Mdl, (ULONG_PTR)&frames[i], frames[i]);
+        }
+        ULONG64 cacheBits = MiCacheBits(MiSettleCacheType(frames[i], Mapping->CacheType));
+        MiWriteValidPte(First + i, MiMakeValidPte(frames[i], Mapping->PteBits | cacheBits));
+    }
+}
+
+void MiClearMappingNoFlush(MMPTE *First, const MDL *Mdl)
+{
+    const PFN_NUMBER *frames = MiMdlFrames(Mdl);
+    PFN_COUNT         pageCount = MiMdlPageCount(Mdl);
+    ULONG_PTR         firstVa = (ULONG_PTR)MiVaOfPte(First);
+    for (PFN_COUNT i = 0; i < pageCount; i++) {
+        MMPTE old = MiExchangePteNoFlush(First + i, (MMPTE){ .Value = 0 });
+        if (!MiPteIsValid(old)) {
+            KeBugCheckEx(SYSTEM_PTE_MISUSE, MI_UNMAP_FREE_ENTRY, firstVa, firstVa + (SIZE_T)i * PAGE_SIZE, pageCount);
+        }
+        if (MiPteFrame(old) != frames[i]) {
+            KeBugCheckEx(SYSTEM_PTE_MISUSE, MI_UNMAP_OTHER_COUNT, firstVa, pageCount, i);
+        }
+    }
+}
+
+/* May a request of this priority have so many system PTEs now? */
+static bool MiMayTakePtes(PFN_COUNT PteCount, ULONG Priority)
+{
+    if ((Priority & ~MI_MAPPING_FLAGS) >= NormalPagePriority) {
+        return true;
+    }
+    SIZE_T reserve = MiTotalPteCount(&MiSystemPteRegion) / MI_LOW_PRIORITY_RESERVE;
+    return MiFreePteCount(&MiSystemPteRegion) >= reserve + PteCount;
+}
+
+/* Map Mdl into system space and record it there; NULL: no run of system PTEs. */
+static void *MiMapToSystem(MDL *Mdl, const MI_MAPPING *Mapping, ULONG Priority)
+{
+    bool      hasGuards = (Priority & MdlMappingWithGuardPtes) != 0;
+    PFN_COUNT pteCount = MiMdlPageCount(Mdl) + (hasGuards ? MI_GUARD_PTES : 0);
+    MMPTE    *first = MiMayTakePtes(pteCount, Priority) ? MiReservePtes(&MiSystemPteRegion, pteCount) : NULL;
+    if (first == NULL) {
+        return NULL;
+    }
+    if (hasGuards) {
+        first++;
+    }
+    MiWriteMapping(first, Mdl, Mapping);
+    Mdl->MappedSystemVa = (UCHAR *)MiVaOfPte(first) + Mdl->ByteOffset;
+    MiSetMdlFlags(Mdl, MDL_MAPPED_TO_SYSTEM_VA | (hasGuards ? MDL_FREE_EXTRA_PTES : 0) |
+                           ((MiMdlFlags(Mdl) & MDL_PARTIAL) != 0 ? MDL_PARTIAL_HAS_BEEN_MAPPED : 0));
+    return Mdl->MappedSystemVa;
+}
+
+static MI_MAPPING MiDescribeMapping(MEMORY_CACHING_TYPE CacheType, ULONG Priority)
+{
+    ULONG64 bits = MI_KERNEL_RW & ~X86_PTE_NX;
+    if ((Priority & MdlMappingNoWrite) != 0) {
+        bits &= ~(X86_PTE_RW | X86_PTE_D);
+    }
+    if ((Priority & MdlMappingNoExecute) != 0) {
+        bits |= X86_PTE_NX;
+    }
+    return (MI_MAPPING){ .CacheType = CacheType, .PteBits = bits };
+}
+
+static PVOID MiMapForUser(MDL *Mdl, const MI_MAPPING *Mapping, PVOID RequestedAddress)
+{
+    PVOID    va = NULL;
+    NTSTATUS status = MiMapToUser(Mdl, Mapping, RequestedAddress, &va);
+    if (!NT_SUCCESS(status)) {
+        ExRaiseStatus(status);
+    }
+    return va;
+}
+
+/*
+ * Map the frames of Mdl: in system space at most once a time, or in the current process.
+ *
+ * => KernelMode: IRQL <= DISPATCH_LEVEL; NULL when there is no room, or bug check 0x3F if BugCheckOnFailure and the MDL
+ *    does not have MDL_MAPPING_CAN_FAIL. RequestedAddress has no meaning.
+ * => UserMode: IRQL <= APC_LEVEL; raises its failures.
+ * => Priority: MM_PAGE_PRIORITY and MdlMapping... bits. A mapping in system space is executable unless they forbid it.
+ */
+PVOID NTAPI MmMapLockedPagesSpecifyCache(PMDLX MemoryDescriptorList, KPROCESSOR_MODE AccessMode, /* long: the WDK's */
+                                         MEMORY_CACHING_TYPE CacheType, PVOID RequestedAddress, ULONG BugCheckOnFailure,
+                                         MM_PAGE_PRIORITY Priority)
+{
+    MDL       *mdl = MemoryDescriptorList;
+    MI_MAPPING mapping = MiDescribeMapping(CacheType, (ULONG)Priority);
+    if (AccessMode != KernelMode) {
+        return MiMapForUser(mdl, &mapping, RequestedAddress);
+    }
+    void *va = MiMapToSystem(mdl, &mapping, (ULONG)Priority);
+    if (va == NULL && BugCheckOnFailure != 0 && (MiMdlFlags(mdl) & MDL_MAPPING_CAN_FAIL) == 0) {
+        KeBugCheckEx(NO_MORE_SYSTEM_PTES, 0, MiMdlPageCount(mdl), MiFreePteCount(&MiSystemPteRegion),
+                     MiTotalPteCount(&MiSystemPteRegion));
+    }
+    return va;
+}
+
+PVOID NTAPI MmMapLockedPages(PMDL MemoryDescriptorList, KPROCESSOR_MODE AccessMode)
+{
+    return MmMapLockedPagesSpecifyCache(MemoryDescriptorList, AccessMode, MmCached, NULL, TRUE, HighPagePriority);
+}
+
+/* The first PTE of Mdl's own mapping in system space, which BaseAddress must name. */
+static MMPTE *MiCheckUnmap(const void *BaseAddress, const MDL *Mdl)
+{
+    if (MiWrongMdlFlags(Mdl, MiMdlUnmap) != 0) {
+        KeBugCheckEx(SYSTEM_PTE_MISUSE, MI_UNMAP_NOT_YOURS, (ULONG_PTR)BaseAddress, 0, 0);
+    }
+    if (MiMissingMdlFlags(Mdl, MiMdlUnmap) != 0 || !MiIsPteOfRegion(&MiSystemPteRegion, MiPteOf(BaseAddress))) {
+        KeBugCheckEx(SYSTEM_PTE_MISUSE, MI_UNMAP_NOT_MAPPED, (ULONG_PTR)BaseAddress, 0, 0);
+    }
+    if (PAGE_ALIGN(BaseAddress) != PAGE_ALIGN(Mdl->MappedSystemVa)) {
+        KeBugCheckEx(SYSTEM_PTE_MISUSE, MI_UNMAP_OTHER_START, (ULONG_PTR)BaseAddress, MiMdlPageCount(Mdl), 0);
+    }
+    return MiPteOf(BaseAddress);
+}
+
+/*
+ * Take a mapping away: no CPU can reach the pages through it on return. The pages stay locked.
+ *
+ * => IRQL <= DISPATCH_LEVEL; a user address: <= APC_LEVEL, in the process that has the mapping.
+ * => an address or MDL without a live mapping of its own is bug check 0xDA.
+ */
+VOID NTAPI MmUnmapLockedPages(PVOID BaseAddress, PMDL MemoryDescriptorList)
+{
+    MDL *mdl = MemoryDescriptorList;
+    if (MiIsUserAddress(BaseAddress)) {
+        MiUnmapFromUser(BaseAddress, mdl);
+        return;
+    }
+    MMPTE    *first = MiCheckUnmap(BaseAddress, mdl);
+    PFN_COUNT pteCount = MiMdlPageCount(mdl);
+    MiClearMappingNoFlush(first, mdl);
+    KiFlushSystemRange(PAGE_ALIGN(BaseAddress), pteCount);
+    if ((MiMdlFlags(mdl) & MDL_FREE_EXTRA_PTES) != 0) {
+        first--;
+        pteCount += MI_GUARD_PTES;
+    }
+    MiClearMdlFlags(mdl, MDL_MAPPED_TO_SYSTEM_VA | MDL_PARTIAL_HAS_BEEN_MAPPED | MDL_FREE_EXTRA_PTES);
+    MiReleasePtes(&MiSystemPteRegion, first, pteCount);
+}

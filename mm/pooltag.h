@@ -1,0 +1,24 @@
+/*
+ * Accounting of pool by tag and in total.
+ */
+#pragma once
+
+#include "mm/poolpage.h"
+
+typedef struct _EXP_POOL_USAGE {
+    ULONG64 Allocations; /* since boot */
+    ULONG64 Frees;       /* since boot */
+    ULONG64 Bytes;       /* in use, headers and rounding included */
+} EXP_POOL_USAGE;
+
+/* One block of Bytes came or went. Both nonpaged kinds count together. Any IRQL, no locks. */
+void ExpChargeTag(MI_POOL_KIND Kind, ULONG Tag, SIZE_T Bytes);
+void ExpReturnTag(MI_POOL_KIND Kind, ULONG Tag, SIZE_T Bytes);
+
+/* What blocks with Tag use, and what all blocks of the pool use. Exact while no CPU allocates or frees. */
+EXP_POOL_USAGE ExpReadTagUsage(MI_POOL_KIND Kind, ULONG Tag);
+EXP_POOL_USAGE ExpReadPoolUsage(MI_POOL_KIND Kind);
+
+/* Call Visit for every tag that was ever used. */
+void ExpVisitTags(void (*Visit)(MI_POOL_KIND Kind, ULONG Tag, const EXP_POOL_USAGE *Usage, void *Context),
+                  void *Context);

@@ -1,0 +1,131 @@
+"""The sample drivers of tests/drivers: what a run of each comes to, by exit status and by the lines of its log."""
+
+import re
+
+import pytest
+
+RESULTS = ("load", "DriverEntry", "unload", "leaks")
+
+# What each leaking driver leaves behind, oldest first: kind, text behind it, function that made it.
+LEAKS = {
+    "leak_pool": [("pool block", r"200 bytes, tag 'Kept'", "DriverEntry")],
+    "leak_mdl": [
+        ("pool block", r"12288 bytes, tag 'Buff'", "DriverEntry"),
+        ("MDL", r"12288 bytes, flags 0x[0-9A-F]{4}", "DriverEntry"),
+        ("locked MDL", r"12288 bytes, flags 0x[0-9A-F]{4}", "LockBuffer|DriverEntry"),
+    ],
+    "leak_mapping": [
+        ("pages of MDL", r"8192 bytes, flags 0x[0-9A-F]{4}", "MapPages|DriverEntry"),
+        ("pool block", r"\d+ bytes, tag 'Mdl '", "MapPages|DriverEntry"),
+        ("mapping", r"8192 bytes, MDL 0x[0-9A-F]{16}", "MapPages|DriverEntry"),
+    ],
+    "leak_device": [
+        ("timer", r"64 bytes, period 100 ms", "StartTimers|DriverEntry"),
+        ("device", r"\d+ bytes, \\Device\\Leak", "DriverEntry"),
+        ("symbolic link", r"\d+ bytes, \\GLOBAL\?\?\\Leak", "DriverEntry"),
+        ("thread", r"0 bytes", "DriverEntry"),
+    ],
+}
+
+# CPUs, bug check, first parameter (None: any) and the function that the stack names.
+CRASHES = {
+    "crash_null": (1, 0x7E, 0xC0000005, "WriteThrough|DriverEntry"),
+    "crash_stack": (8, 0x7F, 8, "Recurse"),
+    "crash_data": (4, 0xFC, None, "DriverEntry"),
+    "crash_code": (2, 0xBE, None, "DriverEntry"),
+    "crash_irql": (8, 0xD1, 0xFFFFF8A0DEAD0000, "ReadThrough|DriverEntry"),
+    "crash_raise": (4, 0x7E, 0xC000009C, "DriverEntry"),
+    "crash_div": (1, 0x7E, 0xC0000094, "Divide|DriverEntry"),
+    "crash_unload": (2, 0x7E, 0xC0000005, "ReadThrough|CrashUnload"),
+}
+
+
+def boot(*drivers, options=()):
+    return pytest.mark.boot("run", *options, *(f"build/{driver}.sys" for driver in drivers))
+
+
+def outcomes(booted, driver):
+    return [booted.case(f"{result} {driver}.sys") for result in RESULTS]
+
+
+@boot("hello")
+def test_hello_passes(booted):
+    assert booted.status == 0, booted.stdout + booted.stderr
+    assert outcomes(booted, "hello") == ["passed"] * 4
+    assert booted.lines(r"^# hello: hello, world from \\Driver\\hello, registered at \\Registry\\Machine\\.*\\hello$")
+    assert booted.lines(r"^1\.\.4$")
+
+
+@boot("no_unload")
+def test_driver_without_unload_is_skipped_there(booted):
+    assert booted.status == 0, booted.stdout + booted.stderr
+    assert outcomes(booted, "no_unload") == ["passed", "passed", "skipped", "passed"]
+    assert booted.lines(r"^ok 3 unload no_unload\.sys # SKIP no DriverUnload$")
+
+
+@pytest.mark.parametrize(
+    "booted,driver", [pytest.param(None, name, marks=boot(name)) for name in LEAKS], indirect=["booted"]
+)
+def test_leaks_are_named(booted, driver):
+    assert booted.status == 1, booted.stdout + booted.stderr
+    assert outcomes(booted, driver) == ["passed", "passed", "passed", "failed"]
+    lines = booted.lines("^# leak: ")
+    assert len(lines) == len(LEAKS[driver]), lines
+    for line, (kind, detail, maker) in zip(lines, LEAKS[driver]):
+        made = rf"made by {driver}(\.sys)?!({maker})\+0x"
+        assert re.match(rf"# leak: {kind} 0x[0-9A-F]{{16}}, {detail}, {made}", line), line
+
+
+@boot("entry_fails")
+def test_failing_entry_is_reported_and_its_leaks_too(booted):
+    assert booted.status == 1
+    assert outcomes(booted, "entry_fails") == ["passed", "failed", "skipped", "failed"]
+    assert booted.lines(r"^# entry_fails\.sys: DriverEntry failed with STATUS_UNSUCCESSFUL \(0xC0000001\)$")
+    assert booted.lines(r"^# leak: pool block 0x[0-9A-F]{16}, 48 bytes, tag 'Fail'")
+
+
+@boot("missing_import")
+def test_all_missing_imports_are_named(booted):
+    assert booted.status == 1
+    assert outcomes(booted, "missing_import") == ["failed", "skipped", "skipped", "skipped"]
+    named = booted.lines(r"^# missing_import\.sys: missing import ntoskrnl\.exe!")
+    assert sorted(line.rpartition("!")[2] for line in named) == [
+        "IoRaiseInformationalHardError",
+        "IoRegisterBootDriverReinitialization",
+    ]
+    assert booted.lines(r"STATUS_DRIVER_ENTRYPOINT_NOT_FOUND \(0xC0000263\)")
+
+
+@boot("hello", "missing_import", "leak_pool", "no_unload")
+def test_drivers_do_not_answer_for_each_other(booted):
+    assert booted.status == 1
+    assert outcomes(booted, "hello") == ["passed"] * 4
+    assert outcomes(booted, "missing_import") == ["failed", "skipped", "skipped", "skipped"]
+    assert outcomes(booted, "leak_pool") == ["passed", "passed", "passed", "failed"]
+    assert outcomes(booted, "no_unload") == ["passed", "passed", "skipped", "passed"]
+    order = [re.search(r"(\w+)\.sys", line)[1] for line in booted.lines(r"^(not )?ok \d+ unload ")]
+    assert order == ["no_unload", "leak_pool", "missing_import", "hello"]
+
+
+@pytest.mark.parametrize(
+    "booted,driver",
+    [pytest.param(None, name, marks=boot(name, options=("--cpus", str(CRASHES[name][0])))) for name in CRASHES],
+    indirect=["booted"],
+)
+def test_crash_ends_in_the_right_bug_check(booted, driver):
+    _, code, parameter, function = CRASHES[driver]
+    assert booted.status == 3, booted.stdout + booted.stderr
+    stop = booted.lines(r"^\*\*\* STOP: ")
+    match = re.match(r"\*\*\* STOP: 0x([0-9A-F]{8}) \(0x([0-9A-F]{16}),", stop[0])
+    assert int(match[1], 16) == code, stop
+    if parameter is not None:
+        # A status is sign-extended where it is a parameter of pointer size.
+        assert int(match[2], 16) in (parameter, parameter | 0xFFFFFFFF00000000), stop
+    assert booted.lines(rf"^\*\*\* {driver}\.sys\+0x")
+    assert booted.lines(rf"{driver}(\.sys)?!({function})\+0x")
+    assert booted.lines("^# bug check complete$")
+
+
+@boot("crash_null", options=("--expect-bugcheck", "0x7E"))
+def test_expected_bug_check_passes(booted):
+    assert booted.status == 0, booted.stdout + booted.stderr
