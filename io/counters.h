@@ -1,6 +1,6 @@
 /*
- * The kernel's own counts, for drivers that demonstrate (the tour) and tests that measure. Not part of Windows: a driver
- * finds the routine by MmGetSystemRoutineAddress and does without it elsewhere.
+ * The kernel's own counts, for drivers that demonstrate (the tour) and tests that measure. Not part of Windows: a
+ * driver finds the routine by MmGetSystemRoutineAddress and does without it elsewhere.
  */
 #pragma once
 

@@ -1,11 +1,13 @@
 /*
  * Work items.
  *
- * Two queues, each a list under its lock, a semaphore that counts the list, and a few threads that are never more nor fewer:
- * critical and hypercritical items in one, all others in the other. An item belongs to its owner again before its routine is called,
- * which may queue it anew or free it; an item is queued while its List.Flink is not NULL (ExInitializeWorkItem sets NULL).
+ * Two queues, each a list under its lock, a semaphore that counts the list, and a few threads that are never more nor
+ * fewer: critical and hypercritical items in one, all others in the other. An item belongs to its owner again before
+ * its routine is called, which may queue it anew or free it; an item is queued while its List.Flink is not NULL
+ * (ExInitializeWorkItem sets NULL).
  *
- * A work item must not wait for another one of its queue: with as many of those as threads, nobody is left to run the other.
+ * A work item must not wait for another one of its queue: with as many of those as threads, nobody is left to run the
+ * other.
  *
  * An I/O work item holds a reference to its device or driver object from being queued until its routine has returned.
  *
@@ -31,18 +33,22 @@ typedef struct _EXP_QUEUE {
     ULONG      ThreadCount; /* constant */
 } EXP_QUEUE;
 
-#define EXP_EMPTY_LIST(Head) { .Flink = &(Head), .Blink = &(Head) }
+#define EXP_EMPTY_LIST(Head)               \
+    {                                      \
+        .Flink = &(Head), .Blink = &(Head) \
+    }
 
 /* Complete at link time, so that items can be queued from the first moment of boot. */
-#define EXP_QUEUE_INIT(Self, PriorityOf, ThreadCountOf)                                                                \
-    {                                                                                                                  \
-        .Lock = KI_LOCK_INIT(LOCK_WORK_QUEUE), .ListHead = EXP_EMPTY_LIST((Self).ListHead),                            \
-        .Available = { .Header = { .Type = SemaphoreObject,                                                            \
-                                   .WaitListHead = EXP_EMPTY_LIST((Self).Available.Header.WaitListHead) },             \
-                       .Limit = MAXLONG },                                                                             \
-        .Finished = { .Header = { .Type = EventNotificationObject, .SignalState = 1,                                   \
-                                  .WaitListHead = EXP_EMPTY_LIST((Self).Finished.Header.WaitListHead) } },             \
-        .Priority = (PriorityOf), .ThreadCount = (ThreadCountOf),                                                      \
+#define EXP_QUEUE_INIT(Self, PriorityOf, ThreadCountOf)                                                    \
+    {                                                                                                      \
+        .Lock = KI_LOCK_INIT(LOCK_WORK_QUEUE), .ListHead = EXP_EMPTY_LIST((Self).ListHead),                \
+        .Available = { .Header = { .Type = SemaphoreObject,                                                \
+                                   .WaitListHead = EXP_EMPTY_LIST((Self).Available.Header.WaitListHead) }, \
+                       .Limit = MAXLONG },                                                                 \
+        .Finished = { .Header = { .Type = EventNotificationObject,                                         \
+                                  .SignalState = 1,                                                        \
+                                  .WaitListHead = EXP_EMPTY_LIST((Self).Finished.Header.WaitListHead) } }, \
+        .Priority = (PriorityOf), .ThreadCount = (ThreadCountOf),                                          \
     }
 
 static EXP_QUEUE ExpQueues[] = {
@@ -52,8 +58,8 @@ static EXP_QUEUE ExpQueues[] = {
 
 struct _IO_WORKITEM {
     WORK_QUEUE_ITEM         Item;
-    PVOID                   IoObject;  /* device or driver object */
-    PIO_WORKITEM_ROUTINE    Routine;   /* NULL: RoutineEx */
+    PVOID                   IoObject; /* device or driver object */
+    PIO_WORKITEM_ROUTINE    Routine;  /* NULL: RoutineEx */
     PIO_WORKITEM_ROUTINE_EX RoutineEx;
     PVOID                   Context;
 };
@@ -66,7 +72,7 @@ static EXP_QUEUE *ExpQueueOf(WORK_QUEUE_TYPE QueueType)
 VOID NTAPI ExQueueWorkItem(PWORK_QUEUE_ITEM WorkItem, WORK_QUEUE_TYPE QueueType)
 {
     EXP_QUEUE *queue = ExpQueueOf(QueueType);
-    KIRQL oldIrql = KiAcquireLock(&queue->Lock);
+    KIRQL      oldIrql = KiAcquireLock(&queue->Lock);
     if (WorkItem->List.Flink != NULL) {
         KeBugCheckEx(INVALID_WORK_QUEUE_ITEM, (ULONG_PTR)WorkItem, (ULONG_PTR)queue, (ULONG_PTR)ExpQueues,
                      (ULONG_PTR)WorkItem->WorkerRoutine);
@@ -82,7 +88,7 @@ VOID NTAPI ExQueueWorkItem(PWORK_QUEUE_ITEM WorkItem, WORK_QUEUE_TYPE QueueType)
 static WORK_QUEUE_ITEM *ExpTakeItem(EXP_QUEUE *Queue)
 {
     (void)KeWaitForSingleObject(&Queue->Available, WrQueue, KernelMode, FALSE, NULL);
-    KIRQL oldIrql = KiAcquireLock(&Queue->Lock);
+    KIRQL            oldIrql = KiAcquireLock(&Queue->Lock);
     WORK_QUEUE_ITEM *item = CONTAINING_RECORD(RemoveHeadList(&Queue->ListHead), WORK_QUEUE_ITEM, List);
     item->List.Flink = NULL;
     KiReleaseLock(&Queue->Lock, oldIrql);
@@ -103,13 +109,13 @@ static VOID NTAPI ExpWorker(PVOID Context)
     EXP_QUEUE *queue = Context;
     (void)KeSetPriorityThread(KeGetCurrentThread(), queue->Priority);
     for (;;) {
-        WORK_QUEUE_ITEM *item = ExpTakeItem(queue);
+        WORK_QUEUE_ITEM       *item = ExpTakeItem(queue);
         PWORKER_THREAD_ROUTINE routine = item->WorkerRoutine;
-        PVOID parameter = item->Parameter;
+        PVOID                  parameter = item->Parameter;
         routine(parameter);
         if (KeGetCurrentIrql() != PASSIVE_LEVEL) {
-            KeBugCheckEx(WORKER_THREAD_RETURNED_AT_BAD_IRQL, (ULONG_PTR)routine, KeGetCurrentIrql(), (ULONG_PTR)parameter,
-                         (ULONG_PTR)item);
+            KeBugCheckEx(WORKER_THREAD_RETURNED_AT_BAD_IRQL, (ULONG_PTR)routine, KeGetCurrentIrql(),
+                         (ULONG_PTR)parameter, (ULONG_PTR)item);
         }
         ExpFinishItem(queue);
     }
@@ -140,7 +146,7 @@ VOID ExpWaitForWorkers(VOID)
 static VOID NTAPI ExpRunIoWorkItem(PVOID Parameter)
 {
     struct _IO_WORKITEM *item = Parameter;
-    PVOID object = item->IoObject;
+    PVOID                object = item->IoObject;
     if (item->Routine != NULL) {
         item->Routine(object, item->Context);
     } else {

@@ -16,9 +16,9 @@
 PEPROCESS PsInitialSystemProcess = &MiSystemProcess;
 
 static KI_LOCK    PspProcessLock = KI_LOCK_INIT(LOCK_OBJECT);
-static LIST_ENTRY PspProcessListHead __attribute__((guarded_by(PspProcessLock))) = { &PspProcessListHead,
-                                                                                     &PspProcessListHead };
-static ULONG_PTR  PspLastId __attribute__((guarded_by(PspProcessLock)));
+static LIST_ENTRY PspProcessListHead
+    __attribute__((guarded_by(PspProcessLock))) = { &PspProcessListHead, &PspProcessListHead };
+static ULONG_PTR PspLastId __attribute__((guarded_by(PspProcessLock)));
 
 static void PspInsertProcess(EPROCESS *Process)
 {
@@ -52,7 +52,7 @@ void PspInitializeProcesses(void)
 
 NTSTATUS PspCreateProcess(EPROCESS **Process)
 {
-    PVOID object;
+    PVOID    object;
     NTSTATUS status = ObpCreateObject(&ObpProcessType, sizeof(EPROCESS), &object);
     if (!NT_SUCCESS(status)) {
         return status;
@@ -84,7 +84,7 @@ static bool PspReferenceLivingProcess(EPROCESS *Process)
 NTSTATUS NTAPI PsLookupProcessByProcessId(HANDLE ProcessId, PEPROCESS *Process)
 {
     EPROCESS *found = NULL;
-    KIRQL oldIrql = KiAcquireLock(&PspProcessLock);
+    KIRQL     oldIrql = KiAcquireLock(&PspProcessLock);
     for (LIST_ENTRY *links = PspProcessListHead.Flink; links != &PspProcessListHead; links = links->Flink) {
         EPROCESS *process = CONTAINING_RECORD(links, EPROCESS, ProcessLinks);
         if (process->UniqueProcessId == ProcessId && PspReferenceLivingProcess(process)) {
@@ -116,7 +116,7 @@ PEPROCESS NTAPI IoGetCurrentProcess(VOID)
 
 static NTSTATUS PspReferenceProcessHandle(HANDLE ProcessHandle, EPROCESS **Process)
 {
-    PVOID object;
+    PVOID    object;
     NTSTATUS status = ObReferenceObjectByHandle(ProcessHandle, 0, *PsProcessType, KernelMode, &object, NULL);
     if (NT_SUCCESS(status)) {
         *Process = object;
@@ -124,8 +124,8 @@ static NTSTATUS PspReferenceProcessHandle(HANDLE ProcessHandle, EPROCESS **Proce
     return status;
 }
 
-NTSTATUS NTAPI ZwAllocateVirtualMemory(HANDLE ProcessHandle, PVOID *BaseAddress, ULONG_PTR ZeroBits,
-                                       PSIZE_T RegionSize, ULONG AllocationType, ULONG Protect)
+NTSTATUS NTAPI ZwAllocateVirtualMemory(HANDLE ProcessHandle, PVOID *BaseAddress, ULONG_PTR ZeroBits, PSIZE_T RegionSize,
+                                       ULONG AllocationType, ULONG Protect)
 {
     EPROCESS *process;
     if (ZeroBits != 0) {
@@ -143,7 +143,7 @@ NTSTATUS NTAPI ZwAllocateVirtualMemory(HANDLE ProcessHandle, PVOID *BaseAddress,
 NTSTATUS NTAPI ZwFreeVirtualMemory(HANDLE ProcessHandle, PVOID *BaseAddress, PSIZE_T RegionSize, ULONG FreeType)
 {
     EPROCESS *process;
-    NTSTATUS status = PspReferenceProcessHandle(ProcessHandle, &process);
+    NTSTATUS  status = PspReferenceProcessHandle(ProcessHandle, &process);
     if (!NT_SUCCESS(status)) {
         return status;
     }

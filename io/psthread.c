@@ -1,13 +1,14 @@
 /*
  * Threads as objects.
  *
- * References. A thread that was started holds one on itself, which the reaper drops after it has freed the stack; a handle
- * and each caller who was given the pointer hold their own. So the object outlives the thread for those who wait for it.
+ * References. A thread that was started holds one on itself, which the reaper drops after it has freed the stack; a
+ * handle and each caller who was given the pointer hold their own. So the object outlives the thread for those who
+ * wait for it.
  *
  * Ids are multiples of 4, never used twice.
  *
- * The outermost frame of every system thread has an exception handler whose filter never accepts: an exception that nobody
- * handled is bug check 0x7E there, with the stack still whole.
+ * The outermost frame of every system thread has an exception handler whose filter never accepts: an exception that
+ * nobody handled is bug check 0x7E there, with the stack still whole.
  */
 #include "io/psthread.h"
 
@@ -81,8 +82,8 @@ VOID PspInitialize(VOID)
 /* Make a thread of Process that does not run yet, with one reference. */
 static NTSTATUS PspCreateThread(EPROCESS *Process, PKSTART_ROUTINE StartRoutine, PVOID StartContext, ETHREAD **Thread)
 {
-    PVOID stackBase;
-    PVOID object;
+    PVOID    stackBase;
+    PVOID    object;
     NTSTATUS status = ObpCreateObject(*PsThreadType, sizeof(ETHREAD), &object);
     if (!NT_SUCCESS(status)) {
         return status;
@@ -104,7 +105,8 @@ static NTSTATUS PspCreateThread(EPROCESS *Process, PKSTART_ROUTINE StartRoutine,
     thread->Process = Process;
     thread->ExitStatus = STATUS_PENDING;
     thread->Cid.UniqueProcess = Process->UniqueProcessId;
-    thread->Cid.UniqueThread = (HANDLE)(_InterlockedExchangeAdd64(&PspLastThreadId, PSP_THREAD_ID_STEP) + PSP_THREAD_ID_STEP);
+    thread->Cid.UniqueThread = (HANDLE)(_InterlockedExchangeAdd64(&PspLastThreadId, PSP_THREAD_ID_STEP) +
+                                        PSP_THREAD_ID_STEP);
     *Thread = thread;
     return STATUS_SUCCESS;
 }
@@ -128,7 +130,7 @@ NTSTATUS PspStartSystemThread(PKSTART_ROUTINE StartRoutine, PVOID StartContext, 
 /* The process of a handle, referenced; the system process for NULL. */
 static NTSTATUS PspReferenceTarget(HANDLE ProcessHandle, EPROCESS **Process)
 {
-    PVOID object = &MiSystemProcess;
+    PVOID    object = &MiSystemProcess;
     NTSTATUS status = STATUS_SUCCESS;
     if (ProcessHandle == NULL) {
         ObReferenceObject(object);
@@ -147,7 +149,7 @@ NTSTATUS NTAPI PsCreateSystemThread(PHANDLE ThreadHandle, ULONG DesiredAccess, P
                                     PVOID StartContext)
 {
     EPROCESS *process;
-    ETHREAD *thread;
+    ETHREAD  *thread;
     UNREFERENCED_PARAMETER(ObjectAttributes);
     NTSTATUS status = PspReferenceTarget(ProcessHandle, &process);
     if (!NT_SUCCESS(status)) {

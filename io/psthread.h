@@ -6,11 +6,11 @@
 #include "kernel/ke/thread.h"
 
 typedef struct _ETHREAD {
-    KTHREAD         Tcb;         /* first: KTHREAD and ETHREAD are one address */
-    CLIENT_ID       Cid;         /* constant */
-    PVOID           Process;     /* the EPROCESS it belongs to, referenced; constant */
+    KTHREAD          Tcb;     /* first: KTHREAD and ETHREAD are one address */
+    CLIENT_ID        Cid;     /* constant */
+    PVOID            Process; /* the EPROCESS it belongs to, referenced; constant */
     volatile BOOLEAN Terminating;
-    NTSTATUS        ExitStatus;  /* once it is signalled */
+    NTSTATUS         ExitStatus; /* once it is signalled */
 } ETHREAD;
 
 C_ASSERT(FIELD_OFFSET(ETHREAD, Tcb) == 0);
@@ -26,4 +26,4 @@ VOID PspInitialize(VOID);
 NTSTATUS PspStartSystemThread(PKSTART_ROUTINE StartRoutine, PVOID StartContext, PETHREAD *Thread);
 
 KPROCESSOR_MODE NTAPI ExGetPreviousMode(VOID);
-PETHREAD        NTAPI KiExportPsGetCurrentThread(VOID);
+PETHREAD NTAPI        KiExportPsGetCurrentThread(VOID);

@@ -1,8 +1,9 @@
 /*
  * Benchmarks: instructions per operation, counted by the TSC under -icount, where it advances by 64 an instruction.
  *
- * Each measure repeats its operation, takes off what the empty loop costs and divides. Setup and teardown are not measured. One
- * warm-up round fills caches of the kernel's own (PTE runs, pool lists) so that the figures are those of the steady state.
+ * Each measure repeats its operation, takes off what the empty loop costs and divides. Setup and teardown are not
+ * measured. One warm-up round fills caches of the kernel's own (PTE runs, pool lists) so that the figures are those
+ * of the steady state.
  */
 #include "kernel/bench.h"
 
@@ -20,13 +21,13 @@
 
 /* What an operation works on; filled by setup. */
 typedef struct _KI_BENCH {
-    ULONG       Count;   /* the row's n: pages or bytes */
-    MDL        *Mdl;
-    PVOID       Base;    /* user memory, or whatever the setup took */
-    EPROCESS   *Process;
-    KAPC_STATE  Apc;
-    MMPTE      *Ptes;
-    PVOID       Blocks[64];
+    ULONG      Count; /* the row's n: pages or bytes */
+    MDL       *Mdl;
+    PVOID      Base; /* user memory, or whatever the setup took */
+    EPROCESS  *Process;
+    KAPC_STATE Apc;
+    MMPTE     *Ptes;
+    PVOID      Blocks[64];
 } KI_BENCH;
 
 typedef struct _KI_BENCH_ROW {
@@ -35,8 +36,8 @@ typedef struct _KI_BENCH_ROW {
     void (*Prepare)(KI_BENCH *Bench); /* before each operation, not measured */
     void (*Operation)(KI_BENCH *Bench);
     void (*Teardown)(KI_BENCH *Bench);
-    ULONG Pairs;         /* how many of what the row counts one Operation does */
-    ULONG Counts[8];     /* the n of each line; 0 ends the list */
+    ULONG Pairs;     /* how many of what the row counts one Operation does */
+    ULONG Counts[8]; /* the n of each line; 0 ends the list */
 } KI_BENCH_ROW;
 
 static bool KiBenchNothing(KI_BENCH *Bench)
@@ -78,12 +79,6 @@ static bool KiBenchReservePtes(KI_BENCH *Bench)
     return Bench->Ptes != NULL && KiBenchAllocatePages(Bench);
 }
 
-static void KiBenchReleasePtes(KI_BENCH *Bench)
-{
-    KiBenchFreePages(Bench);
-    MiReleasePtes(&MiSystemPteRegion, Bench->Ptes, Bench->Count);
-}
-
 /* The floor: the plainest loop that stores as many entries. Not present, so that nothing is owed. */
 static void KiBenchFloorMap(KI_BENCH *Bench)
 {
@@ -95,7 +90,14 @@ static void KiBenchFloorMap(KI_BENCH *Bench)
 
 static void KiBenchFloorUnmap(KI_BENCH *Bench)
 {
-    __stosq((unsigned long long *)Bench->Ptes, 0, Bench->Count);
+    __stosq((ULONG64 *)Bench->Ptes, 0, Bench->Count);
+}
+
+static void KiBenchReleasePtes(KI_BENCH *Bench)
+{
+    KiBenchFreePages(Bench);
+    KiBenchFloorUnmap(Bench); /* nothing there was ever present: no flush is owed */
+    MiReleasePtes(&MiSystemPteRegion, Bench->Ptes, Bench->Count);
 }
 
 static bool KiBenchCreateUserMemory(KI_BENCH *Bench)
@@ -106,7 +108,8 @@ static bool KiBenchCreateUserMemory(KI_BENCH *Bench)
         return false;
     }
     KeStackAttachProcess((PKPROCESS)Bench->Process, &Bench->Apc);
-    if (!NT_SUCCESS(MiAllocateVirtual(Bench->Process, &Bench->Base, &bytes, MEM_RESERVE | MEM_COMMIT, PAGE_READWRITE))) {
+    if (!NT_SUCCESS(
+            MiAllocateVirtual(Bench->Process, &Bench->Base, &bytes, MEM_RESERVE | MEM_COMMIT, PAGE_READWRITE))) {
         return false;
     }
     Bench->Mdl = IoAllocateMdl(Bench->Base, (ULONG)bytes, FALSE, FALSE, NULL);
@@ -129,7 +132,7 @@ static void KiBenchLockUnlock(KI_BENCH *Bench)
 /* Never-touched memory for the next lock: what was locked is unlocked, decommitted and committed again. */
 static void KiBenchDecommit(KI_BENCH *Bench)
 {
-    PVOID base = Bench->Base;
+    PVOID  base = Bench->Base;
     SIZE_T bytes = (SIZE_T)Bench->Count * PAGE_SIZE;
     if ((Bench->Mdl->MdlFlags & MDL_PAGES_LOCKED) != 0) {
         MmUnlockPages(Bench->Mdl);
@@ -160,7 +163,7 @@ static bool KiBenchMapOnePage(KI_BENCH *Bench)
 
 static void KiBenchFlushSingle(KI_BENCH *Bench)
 {
-    void *va = Bench->Mdl->MappedSystemVa;
+    void  *va = Bench->Mdl->MappedSystemVa;
     MMPTE *pte = MiPteOf(va);
     MiExchangePteNoFlush(pte, MiReadPte(pte));
     KiFlushSystemRange(va, 1);
@@ -187,8 +190,14 @@ static void KiBenchMdlPair(KI_BENCH *Bench)
     IoFreeMdl(IoAllocateMdl((PVOID)PAGE_SIZE, Bench->Count * PAGE_SIZE, FALSE, FALSE, NULL));
 }
 
-#define KI_PAGE_COUNTS { 1, 4, 16, 64, 256, KI_BENCH_MAX_PAGES }
-#define KI_POOL_COUNTS { 32, 64, 128, 256, 1024, 4096 }
+#define KI_PAGE_COUNTS                        \
+    {                                         \
+        1, 4, 16, 64, 256, KI_BENCH_MAX_PAGES \
+    }
+#define KI_POOL_COUNTS               \
+    {                                \
+        32, 64, 128, 256, 1024, 4096 \
+    }
 
 static const KI_BENCH_ROW KiBenchRows[] = {
     { "map_unmap", KiBenchAllocatePages, KiBenchIdle, KiBenchMapUnmap, KiBenchFreePages, 1, KI_PAGE_COUNTS },

@@ -21,7 +21,7 @@
 #define EXCEPTION_NESTED_CALL     0x10
 #define EXCEPTION_TARGET_UNWIND   0x20
 #define EXCEPTION_COLLIDED_UNWIND 0x40
-#define EXCEPTION_UNWIND                                                                                               \
+#define EXCEPTION_UNWIND \
     (EXCEPTION_UNWINDING | EXCEPTION_EXIT_UNWIND | EXCEPTION_TARGET_UNWIND | EXCEPTION_COLLIDED_UNWIND)
 
 #define UNW_FLAG_NHANDLER  0x0
@@ -120,11 +120,11 @@ NTKERNELAPI PVOID NTAPI ExAllocatePool2(POOL_FLAGS Flags, SIZE_T NumberOfBytes, 
 
 /* Bug checks that the headers lack: bug-check-0xda--system-pte-misuse.md, -0x12e--invalid-mdl-range.md,
  * -0x139--kernel-security-check-failure.md. */
-#define SYSTEM_PTE_MISUSE             0x000000DAu
+#define SYSTEM_PTE_MISUSE 0x000000DAu
 #ifndef INVALID_MDL_RANGE
-#define INVALID_MDL_RANGE             0x0000012Eu
+#define INVALID_MDL_RANGE 0x0000012Eu
 #endif
 #define KERNEL_SECURITY_CHECK_FAILURE 0x00000139u
 #ifndef MACHINE_CHECK_EXCEPTION
-#define MACHINE_CHECK_EXCEPTION       0x0000009Cu /* bug-check-0x9c--machine-check-exception.md */
+#define MACHINE_CHECK_EXCEPTION 0x0000009Cu /* bug-check-0x9c--machine-check-exception.md */
 #endif

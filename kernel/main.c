@@ -1,8 +1,8 @@
 /*
  * KiSystemStartup: the order in which the kernel comes up, one call and one gloss a line.
  *
- * The boot processor arrives on the loader's stack and becomes its own idle thread there; everything after the scheduler
- * runs on a system thread (KiPhase1), as drivers do.
+ * The boot processor arrives on the loader's stack and becomes its own idle thread there; everything after the
+ * scheduler runs on a system thread (KiPhase1), as drivers do.
  */
 #include "boot/loaderblock.h"
 #include "io/driver.h"
@@ -93,8 +93,8 @@ static ULONG KiRunWork(void)
 static void NTAPI KiPhase1(PVOID Context)
 {
     UNREFERENCED_PARAMETER(Context);
-    ExpInitializeWorkers();                             /* worker threads */
-    KiStartProcessors(KiLoaderBlock, &KiAcpiInfo);      /* the other CPUs */
+    ExpInitializeWorkers();                        /* worker threads */
+    KiStartProcessors(KiLoaderBlock, &KiAcpiInfo); /* the other CPUs */
     DbgPrint("%lu processors, %lu MiB of memory\n", KiProcessorCount, (ULONG)(MiRamFrameCount >> 8));
     ULONG failed = KiRunWork();
     KiFlushOutput();
@@ -103,7 +103,7 @@ static void NTAPI KiPhase1(PVOID Context)
 
 static void KiStartPhase1(void)
 {
-    HANDLE thread;
+    HANDLE   thread;
     NTSTATUS status = PsCreateSystemThread(&thread, THREAD_ALL_ACCESS, NULL, NULL, NULL, KiPhase1, NULL);
     if (!NT_SUCCESS(status)) {
         KeBugCheckEx(PHASE1_INITIALIZATION_FAILED, (ULONG_PTR)status, 0, 0, 0);
@@ -114,26 +114,26 @@ static void KiStartPhase1(void)
 DECLSPEC_NORETURN void KiSystemStartup(LOADER_BLOCK *Block)
 {
     KPRCB *prcb = &KiBootProcessor.Pcr.Prcb;
-    PVOID stackLimit = (PVOID)(Block->BootStackTop - Block->BootStackBytes);
+    PVOID  stackLimit = (PVOID)(Block->BootStackTop - Block->BootStackBytes);
 
     KiLoaderBlock = Block;
-    KiInitializeIdt();                                  /* one table of gates for all CPUs */
-    KiInitializeProcessor(&KiBootProcessor, 0);         /* segments, GS, control registers */
+    KiInitializeIdt();                          /* one table of gates for all CPUs */
+    KiInitializeProcessor(&KiBootProcessor, 0); /* segments, GS, control registers */
     KiInitializeIdleThread(prcb, &KiBootProcessor.IdleThread, (PVOID)Block->BootStackTop, stackLimit);
-    KiRegisterKernelImage(Block);                       /* names for stack traces */
-    HalpInitializeSerial();                             /* the log */
+    KiRegisterKernelImage(Block); /* names for stack traces */
+    HalpInitializeSerial();       /* the log */
     DbgPrint("Pinfold kernel 10.0.19041 at 0x%016llX\n", Block->KernelBase);
-    KiParseOptions(Block);                              /* what the command line asks for */
-    MiInitSystem(Block);                                /* page tables, frames, regions */
-    MiInitializePool();                                 /* nonpaged and paged */
-    KiInitializeScheduler();                            /* ready queues, timers */
-    KiInitializeTime(Block->SystemTime);                /* KUSER_SHARED_DATA */
-    KiInitializeHardware();                             /* ACPI, local APIC, clock rate */
-    ObpInitialize();                                    /* objects and handles */
-    PspInitialize();                                    /* processes and threads as objects */
-    LdrpInitialize();                                   /* driver images */
-    KiStartTicking();                                   /* the 64 Hz clock */
-    KiStartPhase1();                                    /* the rest runs on a thread */
+    KiParseOptions(Block);               /* what the command line asks for */
+    MiInitSystem(Block);                 /* page tables, frames, regions */
+    MiInitializePool();                  /* nonpaged and paged */
+    KiInitializeScheduler();             /* ready queues, timers */
+    KiInitializeTime(Block->SystemTime); /* KUSER_SHARED_DATA */
+    KiInitializeHardware();              /* ACPI, local APIC, clock rate */
+    ObpInitialize();                     /* objects and handles */
+    PspInitialize();                     /* processes and threads as objects */
+    LdrpInitialize();                    /* driver images */
+    KiStartTicking();                    /* the 64 Hz clock */
+    KiStartPhase1();                     /* the rest runs on a thread */
     _enable();
     KiIdleLoop();
 }

@@ -24,7 +24,7 @@ static DECLSPEC_NORETURN void KiProcessorEntry(KI_PROCESSOR *Processor)
 
 static KI_PROCESSOR *KiAllocateProcessor(void)
 {
-    PVOID stackBase;
+    PVOID         stackBase;
     KI_PROCESSOR *processor = ExAllocatePoolWithTag(NonPagedPoolNx, sizeof(KI_PROCESSOR), KI_PROCESSOR_TAG);
     if (processor == NULL) {
         return NULL;
@@ -40,9 +40,9 @@ static KI_PROCESSOR *KiAllocateProcessor(void)
 
 void KiStartProcessors(const LOADER_BLOCK *Block, const HALP_ACPI_INFO *Acpi)
 {
-    KI_START_PAGE start = { .Physical = (ULONG)Block->ApStartupPhysical };
+    KI_START_PAGE    start = { .Physical = (ULONG)Block->ApStartupPhysical };
     PHYSICAL_ADDRESS physical = { .QuadPart = (LONGLONG)Block->ApStartupPhysical };
-    ULONG bootApicId = KiProcessorBlock[0]->ApicId;
+    ULONG            bootApicId = KiProcessorBlock[0]->ApicId;
 
     if (Acpi->ProcessorCount <= 1) {
         return;

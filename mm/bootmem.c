@@ -14,8 +14,8 @@ void MiInitializeBootMemory(const LOADER_BLOCK *Block)
 {
     for (ULONG index = 0; index < Block->MemoryRunCount; index++) {
         const LOADER_MEMORY_RUN *run = &Block->MemoryRuns[index];
-        PFN_NUMBER end = min(run->BasePage + run->PageCount, MI_ONE_TO_ONE_FRAMES);
-        PFN_NUMBER reachable = run->BasePage < end ? end - run->BasePage : 0;
+        PFN_NUMBER               end = min(run->BasePage + run->PageCount, MI_ONE_TO_ONE_FRAMES);
+        PFN_NUMBER               reachable = run->BasePage < end ? end - run->BasePage : 0;
         if (run->Type == LoaderMemoryFree && reachable > MiBootRunEnd - MiBootRunFirst) {
             MiBootRunFirst = run->BasePage;
             MiBootRunEnd = end;

@@ -56,8 +56,8 @@ static MMPTE MiPresentPteOf(const void *Va)
     return pte != NULL ? MiReadPte(pte) : (MMPTE){ 0 };
 }
 
-#pragma clang diagnostic push
-#pragma clang diagnostic ignored "-Wframe-larger-than=" /* a CONTEXT; nothing returns from here */
+#pragma clang diagnostic      push
+#pragma clang diagnostic      ignored "-Wframe-larger-than=" /* a CONTEXT; nothing returns from here */
 static DECLSPEC_NORETURN void MiBugCheckFault(ULONG Code, ULONG_PTR P1, ULONG_PTR P2, MI_FAULT_TYPE Type,
                                               const KTRAP_FRAME *Frame)
 {

@@ -21,10 +21,10 @@
 #include "kernel/rtl/cmdline.h"
 #include "kernel/rtl/unwind.h"
 
-#define MI_TABLE_ENTRIES   512u
-#define MI_KERNEL_SLOTS    256u /* the upper half of a top-level table */
-#define MI_SLOT_BYTES      (512 * MI_GIB)
-#define MI_IDENTITY_BYTES  0x200000ull
+#define MI_TABLE_ENTRIES  512u
+#define MI_KERNEL_SLOTS   256u /* the upper half of a top-level table */
+#define MI_SLOT_BYTES     (512 * MI_GIB)
+#define MI_IDENTITY_BYTES 0x200000ull
 
 static const MI_TABLE_SOURCE MiBootTables = { .TakeZeroedFrame = MiTakeBootFrame, .EntryBits = X86_PTE_RW };
 
@@ -76,7 +76,7 @@ static void MiAdoptTables(MMPTE *First, ULONG EntryCount, ULONG Level)
 {
     for (MMPTE *entry = First; entry < First + EntryCount; entry++) {
         MMPTE value = MiReadPte(entry);
-        bool isSelf = Level == 3 && entry == (MMPTE *)MI_PXE_BASE + MI_SELF_MAP_SLOT;
+        bool  isSelf = Level == 3 && entry == (MMPTE *)MI_PXE_BASE + MI_SELF_MAP_SLOT;
         if (!MiPteIsValid(value)) {
             continue;
         }
@@ -145,7 +145,7 @@ VOID MiMapIdentity(ULONG64 Physical, ULONG PageCount, ULONG64 *RootPhysical)
 {
     NT_ASSERT(PageCount > MI_IDENTITY_TABLE_PAGES && Physical + (ULONG64)PageCount * PAGE_SIZE <= MI_IDENTITY_BYTES);
     PFN_NUMBER root = (Physical >> PAGE_SHIFT) + PageCount - MI_IDENTITY_TABLE_PAGES;
-    KIRQL oldIrql;
+    KIRQL      oldIrql;
     KeRaiseIrql(DISPATCH_LEVEL, &oldIrql);
     MMPTE *table = MiMapFrameInWindow(root, MiWindowTable3);
     RtlZeroMemory(table, PAGE_SIZE);

@@ -93,7 +93,7 @@ static bool MiIoProtection(ULONG Protect, ULONG64 *Bits)
 PVOID NTAPI MmMapIoSpaceEx(PHYSICAL_ADDRESS PhysicalAddress, SIZE_T NumberOfBytes, ULONG Protect)
 {
     ULONG64 protection;
-    ULONG modifiers = Protect & (PAGE_NOCACHE | PAGE_WRITECOMBINE);
+    ULONG   modifiers = Protect & (PAGE_NOCACHE | PAGE_WRITECOMBINE);
     if (modifiers == (PAGE_NOCACHE | PAGE_WRITECOMBINE) || !MiIoProtection(Protect & ~modifiers, &protection)) {
         return NULL;
     }
@@ -108,7 +108,7 @@ VOID NTAPI MmUnmapIoSpace(PVOID BaseAddress, SIZE_T NumberOfBytes)
 {
     IRQL_MAX(DISPATCH_LEVEL);
     PFN_COUNT pageCount = (PFN_COUNT)ADDRESS_AND_SIZE_TO_SPAN_PAGES(BaseAddress, NumberOfBytes);
-    MMPTE *first = MiPteOf(BaseAddress);
+    MMPTE    *first = MiPteOf(BaseAddress);
     NT_ASSERT(MiIsPteOfRegion(&MiIoPteRegion, first));
     for (PFN_COUNT page = 0; page < pageCount; page++) {
         MiExchangePteNoFlush(&first[page], (MMPTE){ 0 });

@@ -43,7 +43,7 @@ static PVOID MiTakeCachedStack(void)
 static bool MiCacheStack(PVOID StackBase)
 {
     KIRQL oldIrql = KiAcquireLock(&MiStackCacheLock);
-    bool kept = MiCachedStackCount < MI_CACHED_STACKS;
+    bool  kept = MiCachedStackCount < MI_CACHED_STACKS;
     if (kept) {
         MiStackCache[MiCachedStackCount++] = StackBase;
     }
@@ -89,7 +89,7 @@ NTSTATUS MiCreateKernelStack(PVOID *StackBase)
 static void MiFreeStack(PVOID StackBase)
 {
     PFN_NUMBER frames[MI_STACK_PAGES];
-    MMPTE *guard = MiPteOf(StackBase) - MI_STACK_PTES;
+    MMPTE     *guard = MiPteOf(StackBase) - MI_STACK_PTES;
     NT_ASSERT(MiIsPteOfRegion(&MiStackRegion, guard) && MiIsStackGuard(MiVaOfPte(guard)));
     for (ULONG page = 0; page < MI_STACK_PAGES; page++) {
         frames[page] = MiPteFrame(MiExchangePteNoFlush(guard + 1 + page, (MMPTE){ 0 }));

@@ -6,6 +6,8 @@
  * orders the store of State before it, so the one that reaches 0 sees Transition; if it sees Active, the share is still
  * there and a lock was dropped that nobody had taken.
  */
+#include "mm/pfn.h"
+
 #include "mm/pfnlist.h"
 
 PFN_NUMBER        MiHighestFrame;
@@ -58,7 +60,7 @@ void MiDereferenceFrame(PFN_NUMBER Frame)
         MiPfnCorrupt(MI_PFN_CORRUPT_STATE, Frame, MiPfnBad, 0);
     }
     MMPFN *pfn = MiPfn(Frame);
-    LONG left = _InterlockedDecrement(&pfn->ReferenceCount);
+    LONG   left = _InterlockedDecrement(&pfn->ReferenceCount);
     if (left > 0) {
         return;
     }
@@ -103,7 +105,7 @@ void MiFreeFrame(PFN_NUMBER Frame)
 static void MiCheckFrameLocked(PFN_NUMBER Frame, SIZE_T *Counts)
 {
     const MMPFN *pfn = MiPfn(Frame);
-    LONG references = pfn->ReferenceCount;
+    LONG         references = pfn->ReferenceCount;
     if (pfn->State > MiPfnBad || references < 0) {
         MiPfnCorrupt(MI_PFN_CORRUPT_STATE, Frame, pfn->State, 0);
     }
@@ -119,7 +121,7 @@ void MiCheckPfnDatabase(void)
 {
     SIZE_T counts[MiPfnBad + 1] = { 0 };
     SIZE_T dormantCount = 0;
-    KIRQL oldIrql = KiAcquireLock(&MiPfnLock);
+    KIRQL  oldIrql = KiAcquireLock(&MiPfnLock);
     for (ULONG index = 0; index < MiRamRunCount; index++) {
         PFN_NUMBER frame = MiRamRuns[index].FirstFrame;
         PFN_NUMBER end = frame + MiRamRuns[index].FrameCount;

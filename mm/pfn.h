@@ -1,3 +1,4 @@
+/* long: the entry, its invariants and what keeps them belong on one page */
 /*
  * The PFN database: one MMPFN a frame of RAM, and the page lists.
  *
@@ -32,13 +33,13 @@ typedef enum _MI_PFN_STATE {
 /* What an active frame is for: debuggers and checks read it. */
 typedef enum _MI_PFN_USE {
     MiUseNone = 0,
-    MiUseBoot,       /* kernel image, loader data, firmware */
+    MiUseBoot, /* kernel image, loader data, firmware */
     MiUsePageTable,
     MiUsePool,
     MiUseStack,
-    MiUseProcess,    /* private user memory */
-    MiUseMdl,        /* MmAllocatePagesForMdl */
-    MiUseDriver,     /* driver image */
+    MiUseProcess, /* private user memory */
+    MiUseMdl,     /* MmAllocatePagesForMdl */
+    MiUseDriver,  /* driver image */
     MiUseContiguous,
     MiUsePfnDatabase,
 } MI_PFN_USE;
@@ -50,25 +51,25 @@ typedef enum _MI_PFN_USE {
 
 typedef struct _MMPFN {
     union {
-        PFN_NUMBER Next;        /* on a list: next frame, MI_PFN_NONE last */
-        ULONG64    WorkingSet;  /* active and pageable: working-set index */
-        PVOID      Owner;       /* active: whoever the use says (process of a page table, ...) */
+        PFN_NUMBER Next;       /* on a list: next frame, MI_PFN_NONE last */
+        ULONG64    WorkingSet; /* active and pageable: working-set index */
+        PVOID      Owner;      /* active: whoever the use says (process of a page table, ...) */
     };
     union {
         PFN_NUMBER      Previous;   /* on a list */
         volatile LONG64 ShareCount; /* active: who owns it: 1, more only for pages that several address spaces share */
     };
-    MMPTE        *PteAddress;     /* the PTE (or prototype) that maps it first */
-    MMPTE         OriginalPte;    /* what the PTE becomes when the frame leaves: pagefile slot, demand zero */
+    MMPTE        *PteAddress;  /* the PTE (or prototype) that maps it first */
+    MMPTE         OriginalPte; /* what the PTE becomes when the frame leaves: pagefile slot, demand zero */
     volatile LONG ReferenceCount;
-    UCHAR         State;          /* MI_PFN_STATE */
-    UCHAR         Use;            /* MI_PFN_USE */
-    UCHAR         CacheType;      /* MEMORY_CACHING_TYPE or MI_CACHE_NOT_MAPPED */
-    UCHAR         Modified : 1;   /* written since it was last read from or written to the pagefile */
+    UCHAR         State;        /* MI_PFN_STATE */
+    UCHAR         Use;          /* MI_PFN_USE */
+    UCHAR         CacheType;    /* MEMORY_CACHING_TYPE or MI_CACHE_NOT_MAPPED */
+    UCHAR         Modified : 1; /* written since it was last read from or written to the pagefile */
     UCHAR         InPageError : 1;
     UCHAR         WriteInProgress : 1;
     UCHAR         Spare : 5;
-    PFN_NUMBER    PteFrame;       /* frame of the table that holds PteAddress */
+    PFN_NUMBER    PteFrame; /* frame of the table that holds PteAddress */
 } MMPFN;
 
 C_ASSERT(sizeof(MMPFN) == 48);

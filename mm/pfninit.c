@@ -26,8 +26,8 @@ void MiFindRam(const LOADER_BLOCK *Block)
     ULONG runCount = 0;
     for (ULONG index = 0; index < Block->MemoryRunCount; index++) {
         const LOADER_MEMORY_RUN *run = &Block->MemoryRuns[index];
-        MI_RAM_RUN *last = runCount > 0 ? &MiRamRunTable[runCount - 1] : NULL;
-        PFN_NUMBER end = run->BasePage + run->PageCount;
+        MI_RAM_RUN              *last = runCount > 0 ? &MiRamRunTable[runCount - 1] : NULL;
+        PFN_NUMBER               end = run->BasePage + run->PageCount;
         if (!MiIsRamType(run->Type) || run->PageCount == 0 || end > MI_FRAME_LIMIT) {
             continue;
         }

@@ -35,14 +35,16 @@ typedef struct _MI_PAGE_LIST {
     SIZE_T     FrameCount;
 } MI_PAGE_LIST;
 
-#define MI_EMPTY_LIST { .First = MI_PFN_NONE, .Last = MI_PFN_NONE }
+#define MI_EMPTY_LIST                             \
+    {                                             \
+        .First = MI_PFN_NONE, .Last = MI_PFN_NONE \
+    }
 
 KI_LOCK MiPfnLock = KI_LOCK_INIT(LOCK_PFN);
 
 /* By MI_PFN_STATE. */
-static MI_PAGE_LIST MiPageLists[MiPfnModified + 1] __attribute__((guarded_by(MiPfnLock))) = {
-    MI_EMPTY_LIST, MI_EMPTY_LIST, MI_EMPTY_LIST, MI_EMPTY_LIST
-};
+static MI_PAGE_LIST MiPageLists[MiPfnModified + 1]
+    __attribute__((guarded_by(MiPfnLock))) = { MI_EMPTY_LIST, MI_EMPTY_LIST, MI_EMPTY_LIST, MI_EMPTY_LIST };
 static SIZE_T     MiDormantFrameCount __attribute__((guarded_by(MiPfnLock)));
 static PFN_NUMBER MiDormantEnd __attribute__((guarded_by(MiPfnLock))); /* no chunk from here up is dormant */
 
@@ -62,7 +64,7 @@ static MI_PAGE_LIST *MiPrepareInsertLocked(PFN_NUMBER Frame, MI_PFN_STATE State)
 void MiInsertFrameLocked(PFN_NUMBER Frame, MI_PFN_STATE State)
 {
     MI_PAGE_LIST *list = MiPrepareInsertLocked(Frame, State);
-    MMPFN *pfn = MiPfn(Frame);
+    MMPFN        *pfn = MiPfn(Frame);
     pfn->Previous = MI_PFN_NONE;
     pfn->Next = list->First;
     *(list->First == MI_PFN_NONE ? &list->Last : &MiPfn(list->First)->Previous) = Frame;
@@ -74,7 +76,7 @@ static void MiAppendFrameLocked(PFN_NUMBER Frame, MI_PFN_STATE State) MI_PFN_LOC
 static void MiAppendFrameLocked(PFN_NUMBER Frame, MI_PFN_STATE State)
 {
     MI_PAGE_LIST *list = MiPrepareInsertLocked(Frame, State);
-    MMPFN *pfn = MiPfn(Frame);
+    MMPFN        *pfn = MiPfn(Frame);
     pfn->Next = MI_PFN_NONE;
     pfn->Previous = list->Last;
     *(list->Last == MI_PFN_NONE ? &list->First : &MiPfn(list->Last)->Next) = Frame;
@@ -248,7 +250,7 @@ static PFN_NUMBER MiTakeFrameLocked(MI_PFN_USE Use, MI_PAGE_CONTENT Content, boo
     MiStockListsLocked();
     MI_PFN_STATE first = Content == MiPageZeroed ? MiPfnZeroed : MiPfnFree;
     MI_PFN_STATE second = Content == MiPageZeroed ? MiPfnFree : MiPfnZeroed;
-    PFN_NUMBER frame = MiPageLists[MiPageLists[first].First != MI_PFN_NONE ? first : second].First;
+    PFN_NUMBER   frame = MiPageLists[MiPageLists[first].First != MI_PFN_NONE ? first : second].First;
     if (frame != MI_PFN_NONE) {
         *NeedsZero = Content == MiPageZeroed && MiPfn(frame)->State != MiPfnZeroed;
         MiClaimFrameLocked(frame, Use);
@@ -259,8 +261,8 @@ static PFN_NUMBER MiTakeFrameLocked(MI_PFN_USE Use, MI_PAGE_CONTENT Content, boo
 PFN_NUMBER MiAllocateFrame(MI_PFN_USE Use, MI_PAGE_CONTENT Content)
 {
     IRQL_MAX(DISPATCH_LEVEL);
-    bool needsZero = false;
-    KIRQL oldIrql = KiAcquireLock(&MiPfnLock);
+    bool       needsZero = false;
+    KIRQL      oldIrql = KiAcquireLock(&MiPfnLock);
     PFN_NUMBER frame = MiTakeFrameLocked(Use, Content, &needsZero);
     KiReleaseLock(&MiPfnLock, oldIrql);
     if (needsZero) {
@@ -280,9 +282,9 @@ PFN_COUNT MiStockZeroedFrames(PFN_COUNT PageCount)
 {
     PFN_COUNT movedCount = 0;
     for (; movedCount < PageCount; movedCount++) {
-        KIRQL oldIrql = KiAcquireLock(&MiPfnLock);
+        KIRQL      oldIrql = KiAcquireLock(&MiPfnLock);
         PFN_NUMBER frame = MiPageLists[MiPfnFree].First;
-        bool wanted = MiPageLists[MiPfnZeroed].FrameCount < MI_ZEROED_MOST && frame != MI_PFN_NONE;
+        bool       wanted = MiPageLists[MiPfnZeroed].FrameCount < MI_ZEROED_MOST && frame != MI_PFN_NONE;
         if (wanted) {
             MiClaimFrameLocked(frame, MiUseNone);
         }
@@ -302,7 +304,7 @@ PFN_COUNT MiStockZeroedFrames(PFN_COUNT PageCount)
 void MiCheckListsLocked(const SIZE_T *Counts, SIZE_T DormantFrames)
 {
     for (ULONG state = MiPfnFree; state <= MiPfnModified; state++) {
-        SIZE_T frameCount = 0;
+        SIZE_T     frameCount = 0;
         PFN_NUMBER previous = MI_PFN_NONE;
         for (PFN_NUMBER frame = MiPageLists[state].First; frame != MI_PFN_NONE; frame = MiPfn(frame)->Next) {
             if (!MiIsRamFrame(frame) || MiPfn(frame)->State != state || MiPfn(frame)->Previous != previous) {

@@ -53,8 +53,8 @@ void MiStockListsLocked(void) MI_PFN_LOCK_HELD;
  * See that Wanted frames outside [AvoidFirst, AvoidEnd) are listed, ListedInside being those inside; wakes only what
  * lies outside. False: there are not so many.
  */
-bool MiStockOutsideLocked(PFN_NUMBER AvoidFirst, PFN_NUMBER AvoidEnd, SIZE_T ListedInside, SIZE_T Wanted)
-    MI_PFN_LOCK_HELD;
+bool MiStockOutsideLocked(PFN_NUMBER AvoidFirst, PFN_NUMBER AvoidEnd, SIZE_T ListedInside,
+                          SIZE_T Wanted) MI_PFN_LOCK_HELD;
 
 /*
  * Give Chunk its entries and list its frames, behind those that are listed. The pages for the entries come from

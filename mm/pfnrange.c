@@ -21,9 +21,9 @@ typedef struct _MI_FRAME_SCAN {
     PFN_NUMBER      Next;
     PFN_NUMBER      High;
     bool            Done;
-    PFN_COUNT       TakenCount;                /* of this batch */
+    PFN_COUNT       TakenCount; /* of this batch */
     PFN_NUMBER      Taken[MI_BATCH_FRAMES];
-    ULONG64         NeedsZero;                 /* bit n: Taken[n] */
+    ULONG64         NeedsZero; /* bit n: Taken[n] */
 } MI_FRAME_SCAN;
 
 C_ASSERT(MI_BATCH_FRAMES <= 64);
@@ -52,7 +52,7 @@ static void MiScanBatchLocked(MI_FRAME_SCAN *Scan, PFN_COUNT Want)
     MiStockListsLocked();
     for (ULONG seen = 0; seen < MI_SCAN_FRAMES && Scan->TakenCount < Want; seen++) {
         const MI_RAM_RUN *run = MiNextRamRun(Scan->Next);
-        PFN_NUMBER frame = run != NULL ? max(Scan->Next, run->FirstFrame) : MI_PFN_NONE;
+        PFN_NUMBER        frame = run != NULL ? max(Scan->Next, run->FirstFrame) : MI_PFN_NONE;
         if (frame > Scan->High) {
             Scan->Done = true;
             return;
@@ -173,7 +173,7 @@ static MI_WAKE_RESULT MiWakeRunLocked(PFN_NUMBER First, PFN_NUMBER End) MI_PFN_L
 
 static MI_WAKE_RESULT MiWakeRunLocked(PFN_NUMBER First, PFN_NUMBER End)
 {
-    SIZE_T listedCount;
+    SIZE_T     listedCount;
     PFN_NUMBER dormantCount = MiCountDormantChunks(First, End, &listedCount);
     if (dormantCount == 0) {
         return MiNothingDormant;
@@ -221,7 +221,7 @@ PFN_NUMBER MiAllocateContiguousFrames(MI_PFN_USE Use, PFN_NUMBER LowFrame, PFN_N
         .Boundary = BoundaryFrames,
         .Align = max(AlignFrames, 1),
     };
-    KIRQL oldIrql = KiAcquireLock(&MiPfnLock);
+    KIRQL      oldIrql = KiAcquireLock(&MiPfnLock);
     PFN_NUMBER first = MiTakeRunLocked(Use, &wanted, LowFrame);
     KiReleaseLock(&MiPfnLock, oldIrql);
     return first;

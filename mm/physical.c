@@ -22,7 +22,7 @@ BOOLEAN NTAPI MmIsAddressValid(PVOID VirtualAddress)
 bool MiIsReadable(const void *Address, SIZE_T ByteCount)
 {
     PHYSICAL_ADDRESS physical;
-    const UCHAR *end = (const UCHAR *)Address + ByteCount;
+    const UCHAR     *end = (const UCHAR *)Address + ByteCount;
     if ((ULONG64)Address < MI_SYSTEM_START || end < (const UCHAR *)Address) {
         return false;
     }
@@ -42,7 +42,7 @@ BOOLEAN NTAPI MmIsNonPagedSystemAddressValid(PVOID VirtualAddress)
 
 PVOID NTAPI MmGetVirtualForPhysical(PHYSICAL_ADDRESS PhysicalAddress)
 {
-    PFN_NUMBER frame = (PFN_NUMBER)((ULONG64)PhysicalAddress.QuadPart >> PAGE_SHIFT);
+    PFN_NUMBER   frame = (PFN_NUMBER)((ULONG64)PhysicalAddress.QuadPart >> PAGE_SHIFT);
     const MMPTE *pte = MiIsRamFrame(frame) ? MiPfn(frame)->PteAddress : NULL;
     return pte != NULL ? (UCHAR *)MiVaOfPte(pte) + BYTE_OFFSET(PhysicalAddress.QuadPart) : NULL;
 }
@@ -50,7 +50,7 @@ PVOID NTAPI MmGetVirtualForPhysical(PHYSICAL_ADDRESS PhysicalAddress)
 PPHYSICAL_MEMORY_RANGE NTAPI MmGetPhysicalMemoryRanges(VOID)
 {
     IRQL_MAX(PASSIVE_LEVEL);
-    SIZE_T byteCount = (MiRamRunCount + 1) * sizeof(PHYSICAL_MEMORY_RANGE);
+    SIZE_T                 byteCount = (MiRamRunCount + 1) * sizeof(PHYSICAL_MEMORY_RANGE);
     PHYSICAL_MEMORY_RANGE *ranges = ExAllocatePoolWithTag(NonPagedPool, byteCount, MI_RANGES_TAG);
     if (ranges == NULL) {
         return NULL;

@@ -13,8 +13,11 @@
  */
 #include "mm/pool.h"
 
+#include "kernel/ke/bugcheck.h"
 #include "kernel/rtl/cmdline.h"
+#include "kernel/rtl/image.h"
 #include "kernel/rtl/memory.h"
+#include "kernel/rtl/stackwalk.h"
 #include "mm/pfn.h"
 #include "mm/poolbig.h"
 #include "mm/poolblock.h"
@@ -31,6 +34,7 @@
 #define EXP_TYPE_NX            0x200u
 
 #define EXP_CACHE_LINE_GRANULES 4u
+#define EXP_REQUESTER_FRAMES    16u
 
 /* pool_flags.md: the low half must be honoured, the high half may be ignored. */
 #define EXP_FLAGS_REQUIRED 0x00000000FFFFFFFFull
@@ -78,6 +82,20 @@ static void ExpCheckIrql(ULONG SubCode, ULONG Type, ULONG_PTR P4)
     }
 }
 
+/* Who asked, for a report: the first frame outside the kernel, or Caller where there is none. */
+static ULONG_PTR ExpFindRequester(const void *Caller)
+{
+    PVOID frames[EXP_REQUESTER_FRAMES];
+    ULONG count = RtlWalkFrameChain(frames, RTL_NUMBER_OF(frames), 0);
+    for (ULONG i = 0; i < count; i++) {
+        const RTLP_IMAGE *image = RtlpFindImage(frames[i]);
+        if (image != NULL && image != &KiKernelImage) {
+            return (ULONG_PTR)frames[i];
+        }
+    }
+    return (ULONG_PTR)Caller;
+}
+
 /* What the classic routines demand of their caller. */
 static void ExpCheckRequest(ULONG Type, SIZE_T Bytes, ULONG Tag, const void *Caller)
 {
@@ -85,16 +103,16 @@ static void ExpCheckRequest(ULONG Type, SIZE_T Bytes, ULONG Tag, const void *Cal
         KeBugCheckEx(BAD_POOL_CALLER, EXP_CALLER_MUST_SUCCEED, Type, Bytes, Tag);
     }
     if (Tag == 0) {
-        KeBugCheckEx(BAD_POOL_CALLER, EXP_CALLER_TAG_ZERO, Type, Bytes, (ULONG_PTR)Caller);
+        KeBugCheckEx(BAD_POOL_CALLER, EXP_CALLER_TAG_ZERO, Type, Bytes, ExpFindRequester(Caller));
     }
     if (Tag == EXP_TAG_BIG || Tag == EXP_TAG_BIG_BLANK) {
-        KeBugCheckEx(BAD_POOL_CALLER, EXP_CALLER_TAG_BIG, Type, Bytes, (ULONG_PTR)Caller);
+        KeBugCheckEx(BAD_POOL_CALLER, EXP_CALLER_TAG_BIG, Type, Bytes, ExpFindRequester(Caller));
     }
     if (!ExpHasLetterOrDigit(Tag)) {
-        KeBugCheckEx(BAD_POOL_CALLER, EXP_CALLER_TAG_STRANGE, Tag, Type, (ULONG_PTR)Caller);
+        KeBugCheckEx(BAD_POOL_CALLER, EXP_CALLER_TAG_STRANGE, Tag, Type, ExpFindRequester(Caller));
     }
     if (Bytes == 0) {
-        DbgPrint("pool: %p asked for 0 bytes\n", Caller);
+        DbgPrint("pool: %p asked for 0 bytes\n", (void *)ExpFindRequester(Caller));
     }
 }
 

@@ -38,7 +38,7 @@ MMPTE *MiFindValidPte(const void *Va)
 bool MiTranslate(const void *Va, PHYSICAL_ADDRESS *Physical)
 {
     const MMPTE *entries[] = { MiPxeOf(Va), MiPpeOf(Va), MiPdeOf(Va), MiPteOf(Va) };
-    ULONG spanShift = X86_PAGE_SHIFT + 3 * MI_LEVEL_SHIFT;
+    ULONG        spanShift = X86_PAGE_SHIFT + 3 * MI_LEVEL_SHIFT;
     if (!MiIsCanonical(Va)) {
         return false;
     }
@@ -98,7 +98,7 @@ NTSTATUS MiMakeTables(const void *First, const void *Last)
 {
     static const MI_TABLE_SOURCE source = { .TakeZeroedFrame = MiTakeKernelTable, .EntryBits = X86_PTE_RW };
     NT_ASSERT((ULONG64)First >= MI_SYSTEM_START && First <= Last);
-    KIRQL oldIrql = KiAcquireLock(&MiTablesLock);
+    KIRQL    oldIrql = KiAcquireLock(&MiTablesLock);
     NTSTATUS status = MiFillTables(First, Last, &source);
     KiReleaseLock(&MiTablesLock, oldIrql);
     return status;

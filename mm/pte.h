@@ -1,3 +1,4 @@
+/* long: the forms of an entry and their inlines belong on one page */
 /*
  * Page-table entries: every form, the self-map's arithmetic, and the only code that stores to a page table.
  *
@@ -39,13 +40,13 @@ C_ASSERT(sizeof(MMPTE) == 8);
 #define MI_PTE_OWNED           0x800ull
 
 typedef enum _MI_PTE_KIND {
-    MiPteZero        = 0, /* only when the whole entry is 0 */
-    MiPteDemandZero  = 1,
-    MiPteTransition  = 2,
-    MiPtePageFile    = 3,
-    MiPtePrototype   = 4,
-    MiPteFreeSystem  = 5,
-    MiPteNoAccess    = 6,
+    MiPteZero = 0, /* only when the whole entry is 0 */
+    MiPteDemandZero = 1,
+    MiPteTransition = 2,
+    MiPtePageFile = 3,
+    MiPtePrototype = 4,
+    MiPteFreeSystem = 5,
+    MiPteNoAccess = 6,
 } MI_PTE_KIND;
 
 #define MI_PTE_KIND_SHIFT 1
@@ -174,8 +175,8 @@ bool MiTablesExist(const void *Va);
 /* Where new page tables come from and what the entries that point to them say besides. */
 typedef struct _MI_TABLE_SOURCE {
     PFN_NUMBER (*TakeZeroedFrame)(void *Context, MMPTE *Entry); /* for Entry to point to; MI_PFN_NONE: out of memory */
-    void        *Context;
-    ULONG64      EntryBits; /* X86_PTE_... of the upper entries */
+    void   *Context;
+    ULONG64 EntryBits; /* X86_PTE_... of the upper entries */
 } MI_TABLE_SOURCE;
 
 /*

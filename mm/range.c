@@ -33,7 +33,7 @@ void MiDropSpareRanges(MI_SPARE_RANGES *Spares)
 
 static MI_RANGE *MiUseSpare(MI_SPARE_RANGES *Spares)
 {
-    ULONG index = Spares->Nodes[0] != NULL ? 0 : 1;
+    ULONG     index = Spares->Nodes[0] != NULL ? 0 : 1;
     MI_RANGE *node = Spares->Nodes[index];
     NT_ASSERT(node != NULL);
     Spares->Nodes[index] = NULL;
@@ -155,8 +155,8 @@ static ULONG64 MiPlaceInGap(ULONG64 First, ULONG64 End, ULONG64 ByteCount, MI_GA
 
 ULONG64 MiFindGapLocked(EPROCESS *Process, ULONG64 ByteCount, MI_GAP_ORDER Order)
 {
-    ULONG64 found = 0;
-    ULONG64 gap = MI_LOWEST_USER;
+    ULONG64   found = 0;
+    ULONG64   gap = MI_LOWEST_USER;
     MI_RANGE *range = MiNextRangeLocked(Process, gap);
     for (;;) {
         ULONG64 place = MiPlaceInGap(gap, range != NULL ? range->First : MI_USER_END, ByteCount, Order);

@@ -30,16 +30,15 @@ MI_RANGE *MiRangeAfterLocked(EPROCESS *Process, MI_RANGE *Range) MI_SPACE_LOCK_H
 
 /* Add [First, End), which is free, as a reservation of its own. Uses a spare. */
 void MiAddRangeLocked(EPROCESS *Process, MI_SPARE_RANGES *Spares, ULONG64 First, ULONG64 End, ULONG Protect,
-                      ULONG Fixed)
-    MI_SPACE_LOCK_HELD;
+                      ULONG Fixed) MI_SPACE_LOCK_HELD;
 
 /*
  * Put [First, End), which lies in ranges of one reservation without a gap, under Protect (0: decommit), or remove it.
  * Uses the spares for the pieces at both ends; neighbours that have become alike are joined, and what remains behind
  * a cut becomes a reservation of its own.
  */
-void MiSetRangeLocked(EPROCESS *Process, MI_SPARE_RANGES *Spares, ULONG64 First, ULONG64 End, ULONG Protect)
-    MI_SPACE_LOCK_HELD;
+void MiSetRangeLocked(EPROCESS *Process, MI_SPARE_RANGES *Spares, ULONG64 First, ULONG64 End,
+                      ULONG Protect) MI_SPACE_LOCK_HELD;
 void MiCutRangeLocked(EPROCESS *Process, MI_SPARE_RANGES *Spares, ULONG64 First, ULONG64 End) MI_SPACE_LOCK_HELD;
 
 typedef enum _MI_GAP_ORDER {

@@ -85,10 +85,10 @@ static void MiStoreEntry(PFN_NUMBER Frame, ULONG Index, MMPTE Entry)
 static void MiBuildFirstTables(const PFN_NUMBER *Frames)
 {
     PFN_NUMBER root = Frames[MI_TOP_LEVEL];
-    KIRQL oldIrql;
+    KIRQL      oldIrql;
     KeRaiseIrql(DISPATCH_LEVEL, &oldIrql);
     const MMPTE *kernelHalf = (const MMPTE *)MI_PXE_BASE + MI_HALF_ENTRIES;
-    MMPTE *table = MiMapFrameInWindow(root, MiWindowTable3);
+    MMPTE       *table = MiMapFrameInWindow(root, MiWindowTable3);
     RtlCopyMemory(table + MI_HALF_ENTRIES, kernelHalf, MI_HALF_ENTRIES * sizeof(MMPTE));
     table[MI_SELF_MAP_SLOT] = MiMakeValidPte(root, X86_PTE_RW | X86_PTE_D | X86_PTE_NX);
     MiUnmapWindow(MiWindowTable3);
@@ -103,13 +103,12 @@ static void MiBuildFirstTables(const PFN_NUMBER *Frames)
 
 NTSTATUS MiInitializeAddressSpace(EPROCESS *Process)
 {
-    PFN_NUMBER frames[MI_SPACE_FRAMES];
+    PFN_NUMBER      frames[MI_SPACE_FRAMES];
     MI_SPARE_RANGES spares;
     if (!MiTakeSpareRanges(&spares)) {
         return STATUS_INSUFFICIENT_RESOURCES;
     }
-    PFN_COUNT frameCount =
-        MiAllocateFrames(MiUsePageTable, MiPageZeroed, 0, MI_PFN_NONE, MI_SPACE_FRAMES, frames);
+    PFN_COUNT frameCount = MiAllocateFrames(MiUsePageTable, MiPageZeroed, 0, MI_PFN_NONE, MI_SPACE_FRAMES, frames);
     if (frameCount < MI_SPACE_FRAMES) {
         while (frameCount > 0) {
             MiFreeFrame(frames[--frameCount]);
@@ -149,7 +148,7 @@ static MMPTE MiLoadEntry(PFN_NUMBER Table, ULONG Index)
     KIRQL oldIrql;
     KeRaiseIrql(DISPATCH_LEVEL, &oldIrql);
     const MMPTE *entries = MiMapFrameInWindow(Table, MiWindowTable1);
-    MMPTE entry = entries[Index];
+    MMPTE        entry = entries[Index];
     MiUnmapWindow(MiWindowTable1);
     KeLowerIrql(oldIrql);
     return entry;

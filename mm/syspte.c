@@ -109,8 +109,8 @@ static void MiListRunLocked(MI_PTE_REGION *Region, ULONG First, ULONG PteCount) 
 static void MiListRunLocked(MI_PTE_REGION *Region, ULONG First, ULONG PteCount)
 {
     MMPTE *head = Region->Base + First;
-    ULONG bin = MiBinOf(PteCount);
-    ULONG next = Region->Bins[bin];
+    ULONG  bin = MiBinOf(PteCount);
+    ULONG  next = Region->Bins[bin];
     MiSetLinks(head, PteCount == 1 ? MiRunSingle : MiRunHead, next, 0);
     if (PteCount > 1) {
         head[1] = MiMakeRunPte(MiRunLength, (ULONG64)PteCount << MI_LENGTH_SHIFT);
@@ -132,10 +132,10 @@ static ULONG MiUnlistRunLocked(MI_PTE_REGION *Region, ULONG First) MI_REGION_LOC
 static ULONG MiUnlistRunLocked(MI_PTE_REGION *Region, ULONG First)
 {
     MMPTE *head = Region->Base + First;
-    ULONG pteCount = MiRunLengthAt(head);
-    ULONG bin = MiBinOf(pteCount);
-    ULONG next = MiNextLink(head);
-    ULONG previous = MiPreviousLink(head);
+    ULONG  pteCount = MiRunLengthAt(head);
+    ULONG  bin = MiBinOf(pteCount);
+    ULONG  next = MiNextLink(head);
+    ULONG  previous = MiPreviousLink(head);
     if (next != 0) {
         MMPTE *nextHead = Region->Base + next - 1;
         MiSetLinks(nextHead, MiRoleOf(*nextHead), MiNextLink(nextHead), previous);
@@ -191,7 +191,7 @@ static MMPTE *MiCutTailLocked(MI_PTE_REGION *Region, ULONG PteCount) MI_REGION_L
 static MMPTE *MiCutTailLocked(MI_PTE_REGION *Region, ULONG PteCount)
 {
     MMPTE *first = Region->Base + Region->Tail;
-    ULONG newTail = Region->Tail + PteCount;
+    ULONG  newTail = Region->Tail + PteCount;
     if (PteCount > Region->PteCount - Region->Tail) {
         return NULL;
     }
@@ -232,7 +232,7 @@ MMPTE *MiReservePtes(MI_PTE_REGION *Region, PFN_COUNT PteCount)
     if (PteCount == 0 || PteCount > Region->PteCount) {
         return NULL;
     }
-    KIRQL oldIrql = KiAcquireLock(&Region->Lock);
+    KIRQL  oldIrql = KiAcquireLock(&Region->Lock);
     MMPTE *first = MiReservePtesLocked(Region, PteCount);
     KiReleaseLock(&Region->Lock, oldIrql);
     return first;
@@ -246,7 +246,7 @@ static void MiReleasePtesLocked(MI_PTE_REGION *Region, ULONG First, ULONG PteCou
     NT_ASSERT(end <= Region->Tail);
     if (First > 0) {
         const MMPTE *before = Region->Base + First - 1;
-        MI_RUN_ROLE role = MiRoleOf(*before);
+        MI_RUN_ROLE  role = MiRoleOf(*before);
         if (role != MiRunNone) {
             First -= role == MiRunSingle ? 1 : (ULONG)(before->Value >> MI_LENGTH_SHIFT);
             MiUnlistRunLocked(Region, First);
@@ -338,11 +338,11 @@ static void MiCheckPteRegionLocked(MI_PTE_REGION *Region)
 {
     ULONG freeCount = 0;
     ULONG runCount = 0;
-    bool afterRun = false;
+    bool  afterRun = false;
     for (ULONG index = 0; index < Region->Tail;) {
         const MMPTE *pte = Region->Base + index;
-        bool isRun = MiRoleOf(MiReadPte(pte)) != MiRunNone;
-        ULONG length = isRun ? MiRunLengthAt(pte) : 1;
+        bool         isRun = MiRoleOf(MiReadPte(pte)) != MiRunNone;
+        ULONG        length = isRun ? MiRunLengthAt(pte) : 1;
         NT_ASSERT(!isRun || (!afterRun && length > 0 && index + length < Region->Tail));
         for (ULONG inner = 2; isRun && inner + 1 < length; inner++) {
             NT_ASSERT(pte[inner].Value == 0);

@@ -45,4 +45,4 @@ SIZE_T MiFreePteCount(const MI_PTE_REGION *Region); /* PTEs not reserved now; ra
 SIZE_T MiTotalPteCount(const MI_PTE_REGION *Region);
 SIZE_T MiLargestFreeRun(MI_PTE_REGION *Region);
 bool   MiIsPteOfRegion(const MI_PTE_REGION *Region, const MMPTE *Pte);
-void   MiCheckPteRegion(MI_PTE_REGION *Region);     /* walk and assert everything; IRQL <= DISPATCH_LEVEL */
+void   MiCheckPteRegion(MI_PTE_REGION *Region); /* walk and assert everything; IRQL <= DISPATCH_LEVEL */

@@ -79,11 +79,11 @@ static ULONG64 MiNextOwnedPage(ULONG64 Va, ULONG64 End)
 void MiRemoveUserPagesLocked(EPROCESS *Process, ULONG64 First, ULONG64 End)
 {
     PFN_NUMBER frames[MI_BATCH_PAGES];
-    ULONG64 va = MiNextOwnedPage(First, End);
+    ULONG64    va = MiNextOwnedPage(First, End);
     while (va < End) {
         ULONG64 batchFirst = va;
         ULONG64 batchEnd = va;
-        ULONG frameCount = 0;
+        ULONG   frameCount = 0;
         while (va < End && frameCount < MI_BATCH_PAGES && va - batchFirst < MI_TABLE_BYTES) {
             MMPTE *pte = MiPteOf((const void *)va);
             frames[frameCount++] = MiPteFrame(MiExchangePteNoFlush(pte, (MMPTE){ 0 }));
@@ -102,7 +102,7 @@ void MiProtectUserPagesLocked(EPROCESS *Process, ULONG64 First, ULONG64 End, ULO
 {
     for (ULONG64 va = MiNextOwnedPage(First, End); va < End; va = MiNextOwnedPage(va + PAGE_SIZE, End)) {
         MMPTE *pte = MiPteOf((const void *)va);
-        MMPTE old = MiReadPte(pte);
+        MMPTE  old = MiReadPte(pte);
         MiExchangePteNoFlush(pte, MiMakeProtectedPte(MiOwnedFrame(old), Protect));
         if (MiPteIsValid(old)) {
             KiFlushProcessRange(&Process->Pcb, (const void *)va, 1);
@@ -112,7 +112,7 @@ void MiProtectUserPagesLocked(EPROCESS *Process, ULONG64 First, ULONG64 End, ULO
 
 static PFN_NUMBER MiTakeUserTable(void *Context, MMPTE *Entry)
 {
-    EPROCESS *process = Context;
+    EPROCESS  *process = Context;
     PFN_NUMBER frame = MiAllocateFrame(MiUsePageTable, MiPageZeroed);
     if (frame != MI_PFN_NONE) {
         MiPfn(frame)->PteAddress = Entry;
@@ -141,7 +141,7 @@ static NTSTATUS MiFillUserPageLocked(EPROCESS *Process, const void *Va, ULONG Pr
         return STATUS_NO_MEMORY;
     }
     MMPTE *pte = MiPteOf(Va);
-    MMPTE old = MiReadPte(pte);
+    MMPTE  old = MiReadPte(pte);
     if (MiPteIsValid(old)) {
         KiFlushLocalPage(Va); /* another CPU made it so since the fault */
         return STATUS_SUCCESS;
@@ -213,7 +213,7 @@ static NTSTATUS MiTripGuard(EPROCESS *Process, const void *Va)
         return STATUS_NO_MEMORY;
     }
     KIRQL oldIrql = KiAcquireLock(&Process->SpaceLock);
-    bool tripped = MiTripGuardLocked(Process, &spares, (ULONG64)Va & ~(ULONG64)(PAGE_SIZE - 1));
+    bool  tripped = MiTripGuardLocked(Process, &spares, (ULONG64)Va & ~(ULONG64)(PAGE_SIZE - 1));
     KiReleaseLock(&Process->SpaceLock, oldIrql);
     MiDropSpareRanges(&spares);
     return tripped ? STATUS_GUARD_PAGE_VIOLATION : STATUS_SUCCESS;
@@ -222,7 +222,7 @@ static NTSTATUS MiTripGuard(EPROCESS *Process, const void *Va)
 NTSTATUS MiUserFault(EPROCESS *Process, ULONG64 ErrorCode, const void *Va)
 {
     IRQL_MAX(APC_LEVEL);
-    KIRQL oldIrql = KiAcquireLock(&Process->SpaceLock);
+    KIRQL    oldIrql = KiAcquireLock(&Process->SpaceLock);
     NTSTATUS status = MiUserFaultLocked(Process, ErrorCode, Va);
     KiReleaseLock(&Process->SpaceLock, oldIrql);
     return status == STATUS_GUARD_PAGE_VIOLATION ? MiTripGuard(Process, Va) : status;

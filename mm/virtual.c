@@ -15,7 +15,7 @@
 
 #define MI_GRANULARITY 0x10000ull
 
-#define MI_BASIC_PROTECTIONS                                                                                           \
+#define MI_BASIC_PROTECTIONS \
     (PAGE_NOACCESS | PAGE_READONLY | PAGE_READWRITE | PAGE_EXECUTE | PAGE_EXECUTE_READ | PAGE_EXECUTE_READWRITE)
 
 /* A request in whole pages, with what it needs in hand. */
@@ -37,7 +37,7 @@ static ULONG64 MiPageOf(ULONG64 Va)
 static bool MiIsValidProtect(ULONG Protect)
 {
     ULONG basic = Protect & ~(ULONG)PAGE_GUARD;
-    bool isOne = basic != 0 && (basic & (basic - 1)) == 0 && (basic & ~(ULONG)MI_BASIC_PROTECTIONS) == 0;
+    bool  isOne = basic != 0 && (basic & (basic - 1)) == 0 && (basic & ~(ULONG)MI_BASIC_PROTECTIONS) == 0;
     return isOne && Protect != (PAGE_NOACCESS | PAGE_GUARD);
 }
 
@@ -60,14 +60,14 @@ static NTSTATUS MiRunRequest(EPROCESS *Process, MI_REQUEST *Request, MI_REQUEST_
 {
     IRQL_MAX(APC_LEVEL);
     KAPC_STATE apcState;
-    bool attach = Process != MiCurrentProcess();
+    bool       attach = Process != MiCurrentProcess();
     if (!MiTakeSpareRanges(&Request->Spares)) {
         return STATUS_NO_MEMORY;
     }
     if (attach) {
         KeStackAttachProcess(&Process->Pcb, &apcState);
     }
-    KIRQL oldIrql = KiAcquireLock(&Process->SpaceLock);
+    KIRQL    oldIrql = KiAcquireLock(&Process->SpaceLock);
     NTSTATUS status = Routine(Process, Request);
     KiReleaseLock(&Process->SpaceLock, oldIrql);
     if (attach) {
@@ -297,9 +297,9 @@ NTSTATUS MiReserveUserMapping(EPROCESS *Process, PVOID *Va, PFN_COUNT PageCount,
 VOID MiReleaseUserMapping(EPROCESS *Process, PVOID Va, PFN_COUNT PageCount)
 {
     MI_SPARE_RANGES none = { 0 }; /* a whole range goes: nothing is split */
-    ULONG64 end = (ULONG64)Va + (ULONG64)PageCount * PAGE_SIZE;
-    KIRQL oldIrql = KiAcquireLock(&Process->SpaceLock);
-    MI_RANGE *range = MiFindRangeLocked(Process, (ULONG64)Va);
+    ULONG64         end = (ULONG64)Va + (ULONG64)PageCount * PAGE_SIZE;
+    KIRQL           oldIrql = KiAcquireLock(&Process->SpaceLock);
+    MI_RANGE       *range = MiFindRangeLocked(Process, (ULONG64)Va);
     NT_ASSERT(range != NULL && range->Fixed != 0 && range->First == (ULONG64)Va && range->End == end);
     MiCutRangeLocked(Process, &none, (ULONG64)Va, end);
     KiReleaseLock(&Process->SpaceLock, oldIrql);

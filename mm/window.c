@@ -11,7 +11,7 @@
 #include "kernel/ke/tlb.h"
 #include "mm/cachetype.h"
 
-C_ASSERT(KI_MAX_PROCESSORS * MI_WINDOWS_PER_CPU * PAGE_SIZE == MI_WINDOW_BYTES);
+C_ASSERT(KI_MAX_PROCESSORS *MI_WINDOWS_PER_CPU *PAGE_SIZE == MI_WINDOW_BYTES);
 
 static void *MiWindowVa(ULONG Window)
 {
@@ -31,7 +31,7 @@ static ULONG64 MiWindowBits(PFN_NUMBER Frame)
 
 void *MiMapFrameInWindow(PFN_NUMBER Frame, ULONG Window)
 {
-    void *va = MiWindowVa(Window);
+    void  *va = MiWindowVa(Window);
     MMPTE *pte = MiPteOf(va);
     NT_ASSERT(MiReadPte(pte).Value == 0);
     MiWriteValidPte(pte, MiMakeValidPte(Frame, MiWindowBits(Frame)));

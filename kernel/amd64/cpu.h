@@ -17,10 +17,10 @@
 #define X86_CR4_SMAP       0x00200000ull
 
 /* SDM 1 3.4.3: RFLAGS */
-#define X86_EFLAGS_TF      0x00000100ull
-#define X86_EFLAGS_IF      0x00000200ull
-#define X86_EFLAGS_DF      0x00000400ull
-#define X86_EFLAGS_AC      0x00040000ull
+#define X86_EFLAGS_TF 0x00000100ull
+#define X86_EFLAGS_IF 0x00000200ull
+#define X86_EFLAGS_DF 0x00000400ull
+#define X86_EFLAGS_AC 0x00040000ull
 
 /* SDM 4: MSRs */
 #define X86_MSR_APIC_BASE      0x0000001Bu
@@ -38,21 +38,21 @@
 #define X86_CPUID_7_ECX_UMIP 0x00000004u
 
 /* SDM 3A 6.3.1: exceptions */
-#define X86_TRAP_DE 0
-#define X86_TRAP_DB 1
+#define X86_TRAP_DE  0
+#define X86_TRAP_DB  1
 #define X86_TRAP_NMI 2
-#define X86_TRAP_BP 3
-#define X86_TRAP_OF 4
-#define X86_TRAP_BR 5
-#define X86_TRAP_UD 6
-#define X86_TRAP_NM 7
-#define X86_TRAP_DF 8
-#define X86_TRAP_TS 10
-#define X86_TRAP_NP 11
-#define X86_TRAP_SS 12
-#define X86_TRAP_GP 13
-#define X86_TRAP_PF 14
-#define X86_TRAP_MF 16
-#define X86_TRAP_AC 17
-#define X86_TRAP_MC 18
-#define X86_TRAP_XM 19
+#define X86_TRAP_BP  3
+#define X86_TRAP_OF  4
+#define X86_TRAP_BR  5
+#define X86_TRAP_UD  6
+#define X86_TRAP_NM  7
+#define X86_TRAP_DF  8
+#define X86_TRAP_TS  10
+#define X86_TRAP_NP  11
+#define X86_TRAP_SS  12
+#define X86_TRAP_GP  13
+#define X86_TRAP_PF  14
+#define X86_TRAP_MF  16
+#define X86_TRAP_AC  17
+#define X86_TRAP_MC  18
+#define X86_TRAP_XM  19

@@ -55,7 +55,7 @@ C_ASSERT(sizeof(KI_IDT_GATE) == 16);
 
 #pragma pack(push, 1)
 typedef struct _KDESCRIPTOR {
-    USHORT Limit;
+    USHORT  Limit;
     ULONG64 Base;
 } KDESCRIPTOR;
 #pragma pack(pop)

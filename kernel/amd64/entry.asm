@@ -1,12 +1,11 @@
 ; Interrupt and exception entry: one stub a vector, one common path that makes a KTRAP_FRAME (kernel/ke/trapframe.h) and
-; calls KiHandleTrap with it, one exit that restores everything. Vectors that may arrive with either GS base (NMI, double
-; fault, machine check, debug) take the path that looks at the GS base itself. The unwind data describe each instruction
-; boundary of the stubs and the frame of the common path, so that stacks are exact across any interrupt.
+; calls KiHandleTrap with it, one exit that restores everything. Vectors that may arrive with either GS base (NMI,
+; double fault, machine check, debug) take the path that looks at the GS base itself. The unwind data describe each
+; instruction boundary of the stubs and the frame of the common path, so that stacks are exact across any interrupt.
 
 default rel
-bits 64
 
-%include "kernel/amd64/unwind.inc"
+%include "kernel/amd64/unwind.mac"
 
 %define TF_XMM      0x020       ; six of them
 %define TF_RAX      0x080       ; rcx rdx r8 r9 r10 r11 follow
@@ -20,11 +19,10 @@ bits 64
 %define TF_CS       0x120
 %define PCR_MXCSR   0x180
 %define MSR_GS_BASE 0xC0000101
-%define STUB_BYTES  16
+%define STUB_BYTES  16          ; KI_STUB_BYTES in kernel/ke/trap.c
 
 extern KiHandleTrap
-global KiVectorStubs
-global KiVectorStubBytes
+global KiVectorStubs, KiVectorStubsEnd
 
 ; MOVES save|load, offset, register...: to or from consecutive slots of the frame
 %macro MOVES 3-*
@@ -42,35 +40,35 @@ global KiVectorStubBytes
     %endrep
 %endmacro
 
-; Does the processor push an error code for vector %1?
-%macro HAS_ERROR 1
-    %assign has_error 0
+; What the stub of vector %1 is like: does the processor push an error code, and may GS be anyone's?
+%macro DESCRIBE 1
+    %define stub_unwind UnwindStubNoError
+    %define stub_entry KiTrapEntry
     %if %1 == 8 || (%1 >= 10 && %1 <= 14) || %1 == 17 || %1 == 21 || %1 == 29 || %1 == 30
-        %assign has_error 1
+        %define stub_unwind UnwindStubError
+    %endif
+    %if %1 == 1 || %1 == 2 || %1 == 8 || %1 == 18
+        %define stub_entry KiParanoidEntry
     %endif
 %endmacro
 
-section .text
-align STUB_BYTES
+section .text align=STUB_BYTES
 KiVectorStubs:
 %assign vector 0
 %rep 256
     align STUB_BYTES
-    HAS_ERROR vector
+    DESCRIBE vector
     KiVector%[vector]:
-    %if !has_error
+    %ifidn stub_unwind, UnwindStubNoError
         push strict byte 0
     %endif
         push strict dword vector
-    %if vector == 1 || vector == 2 || vector == 8 || vector == 18
-        jmp near KiParanoidEntry
-    %else
-        jmp near KiTrapEntry
-    %endif
+        jmp near stub_entry
     KiVectorEnd%[vector]:
     %assign vector vector + 1
 %endrep
     align STUB_BYTES
+KiVectorStubsEnd:
 
 ; TRAP_ENTRY name, label of its IRETQ, end label; the macro FOREIGN_GS jumps to .kernel_gs when GS is the kernel's.
 ; RSP -> vector, error code, RIP, CS, RFLAGS, RSP, SS.
@@ -134,9 +132,6 @@ KiVectorStubs:
 %endmacro
     TRAP_ENTRY KiParanoidEntry, KiParanoidReturn, KiParanoidEntryEnd
 
-section .rdata rdata align=8
-KiVectorStubBytes: dq STUB_BYTES
-
 section .xdata rdata align=4
 ; push byte 0 ends at 2, push dword at 7
     UNWIND_INFO UnwindStubNoError, 7, 3
@@ -167,12 +162,8 @@ section .xdata rdata align=4
 section .pdata rdata align=4
 %assign vector 0
 %rep 256
-    HAS_ERROR vector
-    %if has_error
-        FUNCTION KiVector%[vector], KiVectorEnd%[vector], UnwindStubError
-    %else
-        FUNCTION KiVector%[vector], KiVectorEnd%[vector], UnwindStubNoError
-    %endif
+    DESCRIBE vector
+    FUNCTION KiVector%[vector], KiVectorEnd%[vector], stub_unwind
     %assign vector vector + 1
 %endrep
     FUNCTION KiTrapEntry, KiTrapReturn, UnwindEntry

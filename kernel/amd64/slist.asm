@@ -1,11 +1,12 @@
 ; Sequenced singly linked lists: SLIST_HEADER is 16 bytes, changed with one CMPXCHG16B.
 ;
-; First quadword: depth in bits 0-15, a sequence number above it that each push counts up, so that a header never comes
-; back while somebody is between reading and exchanging it. Second quadword: the first entry's address, whose low four
-; bits are free; bit 0 says that the header is one of 16 bytes. Entries are 16-aligned.
+; First quadword: depth in bits 0-15, a sequence number above it that each push counts up, so that a header never
+; comes back while somebody is between reading and exchanging it. Second quadword: the first entry's address, whose
+; low four bits are free; bit 0 says that the header is one of 16 bytes. Entries are 16-aligned.
 ;
-; A pop reads the link of an entry that another CPU may have taken and freed meanwhile. If that read faults, the page fault
-; handler resumes at ExpInterlockedPopEntrySListResume, provided that the header has changed (ExpResumeSListPop).
+; A pop reads the link of an entry that another CPU may have taken and freed meanwhile. If that read faults, the page
+; fault handler resumes at ExpInterlockedPopEntrySListResume, provided that the header has changed
+; (ExpResumeSListPop).
 
 HEADER16        equ 1
 ENTRY_MASK      equ -16
@@ -58,7 +59,8 @@ PopDone:
         ret
         FUNCTION_END ExpInterlockedPopEntrySList
 
-; PSLIST_ENTRY ExpInterlockedPushEntrySList(PSLIST_HEADER ListHead, PSLIST_ENTRY ListEntry): what was first, or NULL. Any IRQL.
+; PSLIST_ENTRY ExpInterlockedPushEntrySList(PSLIST_HEADER ListHead, PSLIST_ENTRY ListEntry): what was first, or NULL.
+; Any IRQL.
 ExpInterlockedPushEntrySList:
         push    rbx
         mov     r8, rcx

@@ -55,7 +55,8 @@ KiSwapContextResume:
 .end:
 KiSwapContextEnd:
 
-; A new thread's first switch returns here, with RSP as at a function's entry: 0 is the return address, so that stacks end.
+; A new thread's first switch returns here, with RSP as at a function's entry: 0 is the return address, so that stacks
+; end.
         align   16
 KiThreadStartup:
         sub     rsp, 0x28

@@ -7,9 +7,9 @@
 #include "kernel/amd64/intrin.h"
 #include "kernel/hal/lapic.h"
 
-#define HALP_PM_TIMER_HZ       3579545ull
-#define HALP_CALIBRATION_TICKS (HALP_PM_TIMER_HZ / 100) /* 10 ms */
-#define HALP_GUESSED_TSC_PER_MS 1000000ull              /* 1 GHz: errs toward short waits only on faster processors */
+#define HALP_PM_TIMER_HZ        3579545ull
+#define HALP_CALIBRATION_TICKS  (HALP_PM_TIMER_HZ / 100) /* 10 ms */
+#define HALP_GUESSED_TSC_PER_MS 1000000ull               /* 1 GHz: errs toward short waits only on faster processors */
 
 ULONG64 HalpTscPerMillisecond = HALP_GUESSED_TSC_PER_MS;
 
@@ -19,9 +19,9 @@ void HalpCalibrateClock(USHORT PmTimerPort, ULONG PmTimerBits)
 {
     ULONG mask = PmTimerBits >= 32 ? MAXULONG : (1ul << PmTimerBits) - 1;
     HalpStartTimerMasked(MAXULONG);
-    ULONG start = __indword(PmTimerPort) & mask;
+    ULONG   start = __indword(PmTimerPort) & mask;
     ULONG64 tscStart = __rdtsc();
-    ULONG elapsed;
+    ULONG   elapsed;
     do {
         elapsed = (__indword(PmTimerPort) - start) & mask;
     } while (elapsed < HALP_CALIBRATION_TICKS);

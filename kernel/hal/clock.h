@@ -1,5 +1,6 @@
 /*
- * Time: the TSC's and the APIC timer's rates, measured at boot; the 64 Hz clock interrupt; stalls and the performance counter.
+ * Time: the TSC's and the APIC timer's rates, measured at boot; the 64 Hz clock interrupt; stalls and the performance
+ * counter.
  */
 #pragma once
 

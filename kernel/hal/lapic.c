@@ -1,6 +1,7 @@
 /*
- * xAPIC. A command is two writes, high half then low, so the pair is made with interrupts off; an NMI handler that sends
- * saves and restores the high half. The self and all-but-self shorthands need no high half, and so no such care.
+ * xAPIC. A command is two writes, high half then low, so the pair is made with interrupts off; an NMI handler that
+ * sends saves and restores the high half. The self and all-but-self shorthands need no high half, and so no such
+ * care.
  */
 #include "kernel/hal/lapic.h"
 
@@ -9,11 +10,11 @@
 #include "kernel/amd64/intrin.h"
 #include "kernel/hal/clock.h"
 
-#define HALP_SPURIOUS_VECTOR    0xFFu
-#define HALP_PIC_MASTER_MASK    0x21u /* 8259 OCW1 */
-#define HALP_PIC_SLAVE_MASK     0xA1u
-#define HALP_INIT_WAIT_US       10000 /* SDM 3A 8.4.4: 10 ms after INIT */
-#define HALP_STARTUP_WAIT_US    200   /* and 200 us after each STARTUP */
+#define HALP_SPURIOUS_VECTOR 0xFFu
+#define HALP_PIC_MASTER_MASK 0x21u /* 8259 OCW1 */
+#define HALP_PIC_SLAVE_MASK  0xA1u
+#define HALP_INIT_WAIT_US    10000 /* SDM 3A 8.4.4: 10 ms after INIT */
+#define HALP_STARTUP_WAIT_US 200   /* and 200 us after each STARTUP */
 
 static volatile UCHAR *HalpLocalApic;
 

@@ -27,7 +27,9 @@ void HalpSendNmiToOthers(void);
 /* INIT, then twice STARTUP at physical page StartPage (below 1 MiB), with the waits that the SDM asks for. */
 void HalpStartProcessor(ULONG ApicId, ULONG StartPage);
 
-/* The APIC timer: count down from Count, once or periodically, interrupting at Vector; and what is left of the count. */
+/*
+ * The APIC timer: count down from Count, once or periodically, interrupting at Vector; and what is left of the count.
+ */
 void  HalpArmTimer(UCHAR Vector, ULONG Count);
 void  HalpStartTimerMasked(ULONG Count);
 ULONG HalpReadTimer(void);

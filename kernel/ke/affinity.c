@@ -1,15 +1,19 @@
 /*
- * Where the calling thread may run. The user affinity is every processor; a system affinity stands in its place until it is reverted.
+ * Where the calling thread may run. The user affinity is every processor; a system affinity stands in its place until
+ * it is reverted.
  *
  * => IRQL <= APC_LEVEL: on return the thread runs where it may. At DISPATCH_LEVEL it moves when the IRQL is lowered.
  */
 #include "kernel/ke/schedule.h"
 
-/* Make Affinity, or the user affinity when it is 0, the calling thread's; the system affinity before, or 0, comes back. */
+/*
+ * Make Affinity, or the user affinity when it is 0, the calling thread's; the system affinity before, or 0, comes
+ * back.
+ */
 static KAFFINITY KiChangeAffinity(KAFFINITY Affinity)
 {
-    KTHREAD *thread = KeGetCurrentThread();
-    KIRQL oldIrql = KiAcquireLock(&KiDispatcherLock);
+    KTHREAD  *thread = KeGetCurrentThread();
+    KIRQL     oldIrql = KiLockDispatcher();
     KAFFINITY before = thread->SystemAffinityActive ? thread->Affinity : 0;
     thread->SystemAffinityActive = Affinity != 0;
     KiSetAffinityThread(thread, Affinity != 0 ? Affinity : thread->UserAffinity);

@@ -1,18 +1,20 @@
 /*
  * Asynchronous procedure calls.
  *
- * Two kinds reach a thread in the kernel. A special APC (no normal routine) runs at APC_LEVEL, and only a guarded region or APC_LEVEL
- * keeps it out. A normal one first runs its kernel routine at APC_LEVEL, then its normal routine at PASSIVE_LEVEL;
- * critical regions keep it out, and another normal one that is in progress. Special ones stand before normal ones in the queue.
+ * Two kinds reach a thread in the kernel. A special APC (no normal routine) runs at APC_LEVEL, and only a guarded
+ * region or APC_LEVEL keeps it out. A normal one first runs its kernel routine at APC_LEVEL, then its normal routine
+ * at PASSIVE_LEVEL; critical regions keep it out, and another normal one that is in progress. Special ones stand
+ * before normal ones in the queue.
  *
- * KernelApcPending says that the APC interrupt has something to look at. It is set with an APC's insertion, and by whoever
- * leaves the outermost critical or guarded region with an APC queued; it is cleared when the interrupt looks. Set for a thread that
- * runs, it comes with an interrupt to that thread's CPU; for another, the interrupt is requested when the thread is switched to
- * (KiSwapThread). An APC interrupt that finds the flag of its thread clear has come too late for a thread that went away.
+ * KernelApcPending says that the APC interrupt has something to look at. It is set with an APC's insertion, and by
+ * whoever leaves the outermost critical or guarded region with an APC queued; it is cleared when the interrupt looks.
+ * Set for a thread that runs, it comes with an interrupt to that thread's CPU; for another, the interrupt is
+ * requested when the thread is switched to (KiSwapThread). An APC interrupt that finds the flag of its thread clear
+ * has come too late for a thread that went away.
  *
- * Leaving a region needs no lock. The counters are the thread's own. An insertion links the APC, then interrupts: if the interrupt came
- * before the counter was written back, its sight of the queue came before the leaver's, who then sees the APC; if after, the
- * interrupt finds the counter at zero and delivers.
+ * Leaving a region needs no lock. The counters are the thread's own. An insertion links the APC, then interrupts: if
+ * the interrupt came before the counter was written back, its sight of the queue came before the leaver's, who then
+ * sees the APC; if after, the interrupt finds the counter at zero and delivers.
  *
  * User APCs are queued, and wake an alertable wait in user mode; the way out to ring 3 delivers them.
  */
@@ -90,9 +92,8 @@ static VOID KiSignalUserApc(KTHREAD *Thread, KPRIORITY Increment) KI_DISPATCHER_
 BOOLEAN NTAPI KeInsertQueueApc(PKAPC Apc, PVOID SystemArgument1, PVOID SystemArgument2, KPRIORITY Increment)
 {
     KTHREAD *thread = Apc->Thread;
-    KIRQL oldIrql = KiAcquireLock(&KiDispatcherLock);
-    BOOLEAN inserted =
-        thread->ApcQueueable && !Apc->Inserted && (UCHAR)Apc->ApcStateIndex <= thread->ApcStateIndex;
+    KIRQL    oldIrql = KiLockDispatcher();
+    BOOLEAN  inserted = thread->ApcQueueable && !Apc->Inserted && (UCHAR)Apc->ApcStateIndex <= thread->ApcStateIndex;
     if (inserted) {
         KAPC_STATE *state = KiApcStateOf(Apc);
         Apc->SystemArgument1 = SystemArgument1;
@@ -111,13 +112,13 @@ BOOLEAN NTAPI KeInsertQueueApc(PKAPC Apc, PVOID SystemArgument1, PVOID SystemArg
 
 BOOLEAN NTAPI KeRemoveQueueApc(PKAPC Apc)
 {
-    KIRQL oldIrql = KiAcquireLock(&KiDispatcherLock);
+    KIRQL   oldIrql = KiLockDispatcher();
     BOOLEAN removed = Apc->Inserted;
     if (removed) {
         RemoveEntryList(&Apc->ApcListEntry);
         Apc->Inserted = FALSE;
     }
-    KiReleaseLock(&KiDispatcherLock, oldIrql);
+    KiUnlockDispatcher(oldIrql);
     return removed;
 }
 
@@ -129,10 +130,10 @@ bool KiIsKernelApcDue(const KTHREAD *Thread, KIRQL Irql)
 /* Take out the APC that Thread is to run now into *Copy, or return NULL. */
 static KAPC *KiTakeKernelApc(KTHREAD *Thread, KAPC *Copy)
 {
-    KIRQL oldIrql = KiAcquireLock(&KiDispatcherLock);
+    KIRQL       oldIrql = KiLockDispatcher();
     KAPC_STATE *state = &Thread->ApcState;
     LIST_ENTRY *head = &state->ApcListHead[KernelMode];
-    KAPC *apc = NULL;
+    KAPC       *apc = NULL;
     state->KernelApcPending = FALSE;
     if (Thread->SpecialApcDisable == 0 && !IsListEmpty(head)) {
         apc = CONTAINING_RECORD(head->Flink, KAPC, ApcListEntry);
@@ -145,14 +146,15 @@ static KAPC *KiTakeKernelApc(KTHREAD *Thread, KAPC *Copy)
         apc->Inserted = FALSE;
         *Copy = *apc;
     }
-    KiReleaseLock(&KiDispatcherLock, oldIrql);
+    KiUnlockDispatcher(oldIrql);
     return apc;
 }
 
 /* The APC is its owner's again when its kernel routine is called, which may free it. APC_LEVEL. */
 static VOID KiRunKernelApc(KTHREAD *Thread, KAPC *Apc, KAPC *Copy)
 {
-    Copy->KernelRoutine(Apc, &Copy->NormalRoutine, &Copy->NormalContext, &Copy->SystemArgument1, &Copy->SystemArgument2);
+    Copy->KernelRoutine(Apc, &Copy->NormalRoutine, &Copy->NormalContext, &Copy->SystemArgument1,
+                        &Copy->SystemArgument2);
     if (KeGetCurrentIrql() != APC_LEVEL) {
         KeBugCheckEx(IRQL_UNEXPECTED_VALUE, (ULONG)KeGetCurrentIrql() << 16 | APC_LEVEL << 8,
                      (ULONG_PTR)Copy->KernelRoutine, (ULONG_PTR)Apc, (ULONG_PTR)Copy->NormalRoutine);
@@ -170,7 +172,7 @@ static VOID KiRunKernelApc(KTHREAD *Thread, KAPC *Apc, KAPC *Copy)
 VOID KiApcInterrupt(KTRAP_FRAME *Frame)
 {
     KTHREAD *thread = KeGetCurrentThread();
-    KAPC copy;
+    KAPC     copy;
     UNREFERENCED_PARAMETER(Frame);
     KiSetAc(); /* thread code again; the frame restores what the interrupted code had */
     if (!thread->ApcState.KernelApcPending) {
@@ -233,11 +235,11 @@ BOOLEAN NTAPI KeAreAllApcsDisabled(VOID)
 
 VOID KiRundownApcs(VOID)
 {
-    KTHREAD *thread = KeGetCurrentThread();
+    KTHREAD    *thread = KeGetCurrentThread();
     LIST_ENTRY *head = &thread->ApcState.ApcListHead[UserMode];
-    KIRQL oldIrql = KiAcquireLock(&KiDispatcherLock);
+    KIRQL       oldIrql = KiLockDispatcher();
     thread->ApcQueueable = FALSE;
-    KiReleaseLock(&KiDispatcherLock, oldIrql);
+    KiUnlockDispatcher(oldIrql);
     while (!IsListEmpty(head)) { /* nobody inserts any more; removal is the owner's, who knows that the thread ends */
         KAPC *apc = CONTAINING_RECORD(RemoveHeadList(head), KAPC, ApcListEntry);
         apc->Inserted = FALSE;

@@ -1,9 +1,10 @@
 /*
  * Attaching to a process.
  *
- * The state in effect is always KTHREAD.ApcState; the one of the thread's own process lies in SavedApcState while it is attached, and
- * the states of attachments in between in the KAPC_STATEs of the callers. A KAPC_STATE that was filled by an attach to
- * the process in use already holds KI_SAME_PROCESS in its Process, and by the first attachment NULL.
+ * The state in effect is always KTHREAD.ApcState; the one of the thread's own process lies in SavedApcState while it
+ * is attached, and the states of attachments in between in the KAPC_STATEs of the callers. A KAPC_STATE that was
+ * filled by an attach to the process in use already holds KI_SAME_PROCESS in its Process, and by the first attachment
+ * NULL.
  */
 #include "kernel/ke/attach.h"
 
@@ -19,7 +20,7 @@ static VOID KiMoveApcState(const KAPC_STATE *From, KAPC_STATE *To) KI_DISPATCHER
     *To = *From;
     for (ULONG mode = KernelMode; mode < MaximumMode; mode++) {
         const LIST_ENTRY *from = &From->ApcListHead[mode];
-        LIST_ENTRY *to = &To->ApcListHead[mode];
+        LIST_ENTRY       *to = &To->ApcListHead[mode];
         if (IsListEmpty(from)) {
             InitializeListHead(to);
         } else {
@@ -54,13 +55,16 @@ static VOID KiAttach(KTHREAD *Thread, KPROCESS *Process, KAPC_STATE *Saved) KI_D
     KiSwapProcess(Process, Saved->Process);
 }
 
-/* Acquire the dispatcher lock with every kernel APC run that can be: those of the state that is given up must not be left. */
-static KIRQL KiLockForDetach(const KTHREAD *Thread) __attribute__((acquire_capability(KiDispatcherLock)))
+/*
+ * Acquire the dispatcher lock with every kernel APC run that can be: those of the state that is given up must not be
+ * left.
+ */
+static KIRQL KiLockForDetach(const KTHREAD *Thread) KI_DISPATCHER_ACQUIRES
 {
-    KIRQL oldIrql = KiAcquireLock(&KiDispatcherLock);
+    KIRQL oldIrql = KiLockDispatcher();
     while (KiIsKernelApcDue(Thread, oldIrql)) {
-        KiReleaseLock(&KiDispatcherLock, oldIrql); /* the interrupt that delivers it is pending */
-        oldIrql = KiAcquireLock(&KiDispatcherLock);
+        KiUnlockDispatcher(oldIrql); /* the interrupt that delivers it is pending */
+        oldIrql = KiLockDispatcher();
     }
     return oldIrql;
 }
@@ -88,7 +92,7 @@ VOID NTAPI KeStackAttachProcess(PKPROCESS Process, PKAPC_STATE ApcState)
 {
     KTHREAD *thread = KeGetCurrentThread();
     KiCheckAttach(thread, Process);
-    KIRQL oldIrql = KiAcquireLock(&KiDispatcherLock);
+    KIRQL oldIrql = KiLockDispatcher();
     if (Process == thread->ApcState.Process) {
         ApcState->Process = KI_SAME_PROCESS;
     } else if (thread->ApcStateIndex == OriginalApcEnvironment) {
@@ -97,7 +101,7 @@ VOID NTAPI KeStackAttachProcess(PKPROCESS Process, PKAPC_STATE ApcState)
     } else {
         KiAttach(thread, Process, ApcState);
     }
-    KiReleaseLock(&KiDispatcherLock, oldIrql);
+    KiUnlockDispatcher(oldIrql);
 }
 
 VOID NTAPI KeUnstackDetachProcess(PKAPC_STATE ApcState)
@@ -115,14 +119,14 @@ VOID NTAPI KeUnstackDetachProcess(PKAPC_STATE ApcState)
     } else {
         KiDetach(thread, ApcState, AttachedApcEnvironment);
     }
-    KiReleaseLock(&KiDispatcherLock, oldIrql);
+    KiUnlockDispatcher(oldIrql);
 }
 
 VOID NTAPI KeAttachProcess(PKPROCESS Process)
 {
     KTHREAD *thread = KeGetCurrentThread();
     KiCheckAttach(thread, Process);
-    KIRQL oldIrql = KiAcquireLock(&KiDispatcherLock);
+    KIRQL oldIrql = KiLockDispatcher();
     if (Process != thread->ApcState.Process) {
         if (thread->ApcStateIndex != OriginalApcEnvironment) {
             KeBugCheckEx(INVALID_PROCESS_ATTACH_ATTEMPT, (ULONG_PTR)Process, (ULONG_PTR)thread->ApcState.Process,
@@ -130,18 +134,18 @@ VOID NTAPI KeAttachProcess(PKPROCESS Process)
         }
         KiAttach(thread, Process, &thread->SavedApcState);
     }
-    KiReleaseLock(&KiDispatcherLock, oldIrql);
+    KiUnlockDispatcher(oldIrql);
 }
 
 /* Without an attachment it does nothing: the KeAttachProcess before it may have been to the process in use. */
 VOID NTAPI KeDetachProcess(VOID)
 {
     KTHREAD *thread = KeGetCurrentThread();
-    KIRQL oldIrql = KiLockForDetach(thread);
+    KIRQL    oldIrql = KiLockForDetach(thread);
     if (thread->ApcStateIndex != OriginalApcEnvironment) {
         KiDetach(thread, &thread->SavedApcState, OriginalApcEnvironment);
     }
-    KiReleaseLock(&KiDispatcherLock, oldIrql);
+    KiUnlockDispatcher(oldIrql);
 }
 
 BOOLEAN NTAPI KeIsAttachedProcess(VOID)

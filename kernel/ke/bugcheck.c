@@ -1,10 +1,10 @@
 /*
  * Bug checks and hang reports.
  *
- * The first CPU that gets here owns the end of the run; it stops the others by NMI, since they may have interrupts off, and
- * each leaves its trap frame in its PRCB and halts. A second bug check on the owner means that the report itself
- * fails: it leaves at once with the right status. All state is static and written by the owner alone: the pool, the stack's
- * remaining depth and every lock are suspect by now.
+ * The first CPU that gets here owns the end of the run; it stops the others by NMI, since they may have interrupts
+ * off, and each leaves its trap frame in its PRCB and halts. A second bug check on the owner means that the report
+ * itself fails: it leaves at once with the right status. All state is static and written by the owner alone: the
+ * pool, the stack's remaining depth and every lock are suspect by now.
  *
  * Blame: the first frame of the stack that lies in a driver. The kernel's own routines that run on a driver's behalf,
  * memcpy among them, so never hide it.
@@ -20,9 +20,9 @@
 #include "kernel/rtl/stackwalk.h"
 #include "kernel/rtl/symbols.h"
 
-#define KI_NO_OWNER         0
-#define KI_STACK_FRAMES     48
-#define KI_FREEZE_WAIT_MS   3000 /* long enough for 64 virtual CPUs on two host cores to take an NMI */
+#define KI_NO_OWNER       0
+#define KI_STACK_FRAMES   48
+#define KI_FREEZE_WAIT_MS 3000 /* long enough for 64 virtual CPUs on two host cores to take an NMI */
 
 RTLP_IMAGE KiKernelImage;
 
@@ -53,7 +53,7 @@ static bool KiClaimCrash(void)
 
 static void KiFreezeOthers(void)
 {
-    LONG64 others = KiActiveProcessors & ~(1LL << KiPrcb()->Number);
+    LONG64  others = KiActiveProcessors & ~(1LL << KiPrcb()->Number);
     ULONG64 deadline = __rdtsc() + HalpTscPerMillisecond * KI_FREEZE_WAIT_MS;
     if (others == 0) {
         return;
@@ -85,7 +85,7 @@ static PVOID KiFindBlame(ULONG FrameCount)
 
 static void KiPrintBlame(ULONG FrameCount)
 {
-    char text[RTLP_SYMBOL_BYTES];
+    char  text[RTLP_SYMBOL_BYTES];
     PVOID blamed = KiFindBlame(FrameCount);
     if (blamed == NULL && FrameCount != 0) {
         blamed = KiCrashFrames[0];
@@ -101,7 +101,7 @@ static void KiPrintParameters(const KI_BUG_NAME *Bug, const ULONG_PTR *Parameter
 {
     for (ULONG index = 0; index < 4; index++) {
         const char *words = Bug != NULL && Bug->Parameters[index] != NULL ? Bug->Parameters[index] : "reserved";
-        char where[RTLP_SYMBOL_BYTES];
+        char        where[RTLP_SYMBOL_BYTES];
         if (RtlpFindImage((const void *)Parameters[index]) != NULL) {
             RtlpFormatAddress((const void *)Parameters[index], where, sizeof(where));
             KiPrintFormat("    P%lu 0x%016llX  %s: %s", index + 1, (ULONG64)Parameters[index], words, where);
@@ -131,7 +131,7 @@ static void KiPrintProcessor(KPRCB *Prcb)
     KTRAP_FRAME *frame = Prcb->FrozenFrame;
     RtlpFormatAddress((const void *)frame->Rip, text, sizeof(text));
     KiPrintFormat("CPU %lu: %s, IRQL %lu, thread 0x%016llX", (ULONG)Prcb->Number, text, (ULONG)frame->PreviousIrql,
-          (ULONG64)Prcb->CurrentThread);
+                  (ULONG64)Prcb->CurrentThread);
     if (!KiCrashIsHang) {
         return;
     }
@@ -176,15 +176,15 @@ DECLSPEC_NORETURN VOID KiBugCheck(ULONG Code, ULONG_PTR P1, ULONG_PTR P2, ULONG_
                                   const CONTEXT *Context)
 {
     const KI_BUG_NAME *bug = KiFindBugName(Code);
-    const ULONG_PTR parameters[4] = { P1, P2, P3, P4 };
+    const ULONG_PTR    parameters[4] = { P1, P2, P3, P4 };
 
     KiBeginLastWords(HalpExitBugCheck);
     if (Context == NULL) {
         RtlpCaptureRegisters(&KiCrashContext);
     }
     ULONG frameCount = KiWalkCrashStack(Context);
-    KiPrintFormat("*** STOP: 0x%08lX (0x%016llX,0x%016llX,0x%016llX,0x%016llX)", Code, (ULONG64)P1, (ULONG64)P2, (ULONG64)P3,
-          (ULONG64)P4);
+    KiPrintFormat("*** STOP: 0x%08lX (0x%016llX,0x%016llX,0x%016llX,0x%016llX)", Code, (ULONG64)P1, (ULONG64)P2,
+                  (ULONG64)P3, (ULONG64)P4);
     KiPrintFormat("*** %s", bug != NULL ? bug->Name : "UNKNOWN_BUG_CHECK");
     KiPrintBlame(frameCount);
     KiPrintParameters(bug, parameters);

@@ -4,7 +4,10 @@
  */
 #include "kernel/ke/bugnames.h"
 
-#define ROW(CodeOf, NameOf, ...) { .Code = (CodeOf), .Name = NameOf, .Parameters = { __VA_ARGS__ } }
+#define ROW(CodeOf, NameOf, ...)                                        \
+    {                                                                   \
+        .Code = (CodeOf), .Name = NameOf, .Parameters = { __VA_ARGS__ } \
+    }
 
 static const KI_BUG_NAME KiBugNames[] = {
     ROW(0x05, "INVALID_PROCESS_ATTACH_ATTEMPT", "process to attach to", "process attached to", "APC state index",
@@ -32,12 +35,13 @@ static const KI_BUG_NAME KiBugNames[] = {
     ROW(0x4E, "PFN_LIST_CORRUPT", "what is wrong (sub-code)", "page frame number", "state or share count",
         "reference count, or 0"),
     ROW(0x50, "PAGE_FAULT_IN_NONPAGED_AREA", "address touched", "0 read, 2 write, 0x10 execute",
-        "instruction that touched it", "0: the PTE is free, 2: no valid page table, 4: not canonical, 0xF: user address"),
+        "instruction that touched it",
+        "0: the PTE is free, 2: no valid page table, 4: not canonical, 0xF: user address"),
     ROW(0x76, "PROCESS_HAS_LOCKED_PAGES", "0: locked pages at exit, 1: unlock of an MDL that is not locked",
         "process, or the MDL", "pages locked", "driver stacks, or 0"),
     ROW(0x7A, "KERNEL_DATA_INPAGE_ERROR", "lock type", "error status", "process or address", "address"),
-    ROW(0x7E, "SYSTEM_THREAD_EXCEPTION_NOT_HANDLED", "exception code", "instruction that raised it",
-        "exception record", "context record"),
+    ROW(0x7E, "SYSTEM_THREAD_EXCEPTION_NOT_HANDLED", "exception code", "instruction that raised it", "exception record",
+        "context record"),
     ROW(0x7F, "UNEXPECTED_KERNEL_MODE_TRAP", "trap number (8: double fault, as after a stack overflow)",
         "address of the last page fault", "error code", "instruction"),
     ROW(0x80, "NMI_HARDWARE_FAILURE", NULL),
@@ -59,7 +63,8 @@ static const KI_BUG_NAME KiBugNames[] = {
         "instruction", NULL),
     ROW(0xD1, "DRIVER_IRQL_NOT_LESS_OR_EQUAL", "address touched", "IRQL at the time", "0 read, 1 write, 8 execute",
         "instruction that touched it"),
-    ROW(0xD8, "DRIVER_USED_EXCESSIVE_PTES", "driver's name, or NULL", "PTEs the driver uses", "PTEs free", "PTEs in all"),
+    ROW(0xD8, "DRIVER_USED_EXCESSIVE_PTES", "driver's name, or NULL", "PTEs the driver uses", "PTEs free",
+        "PTEs in all"),
     ROW(0xD9, "LOCKED_PAGES_TRACKER_CORRUPTION", "sub-code", "lock tracker", "the MDL", "pages locked"),
     ROW(0xDA, "SYSTEM_PTE_MISUSE", "what the caller did (sub-code)", "depends on the sub-code",
         "depends on the sub-code", "depends on the sub-code"),

@@ -1,15 +1,16 @@
 /*
  * Deferred procedure calls.
  *
- * Representation. Each CPU has a list in its KPRCB under DpcLock. A KDPC is queued when its DpcData, the KPRCB in whose list it
- * stands, is not NULL; the compare-exchange that sets it decides between CPUs that insert one KDPC at the same time.
+ * Representation. Each CPU has a list in its KPRCB under DpcLock. A KDPC is queued when its DpcData, the KPRCB in
+ * whose list it stands, is not NULL; the compare-exchange that sets it decides between CPUs that insert one KDPC at
+ * the same time.
  *
- * Locking and IRQL. KeInsertQueueDpc comes from any IRQL, so DpcLock is held with interrupts off, for a few instructions; its
- * holders take no other lock and wait for nobody.
+ * Locking and IRQL. KeInsertQueueDpc comes from any IRQL, so DpcLock is held with interrupts off, for a few
+ * instructions; its holders take no other lock and wait for nobody.
  *
- * One interrupt for many. DpcInterruptRequested is set, under the lock, by the insert that interrupts and cleared when the list is
- * looked at. While DpcRoutineActive is set the list will be looked at again before that flag is cleared, under the same lock, so an
- * insert then interrupts nobody.
+ * One interrupt for many. DpcInterruptRequested is set, under the lock, by the insert that interrupts and cleared
+ * when the list is looked at. While DpcRoutineActive is set the list will be looked at again before that flag is
+ * cleared, under the same lock, so an insert then interrupts nobody.
  *
  * A KDPC belongs to its owner again before its routine is called: the routine may insert it, or free it.
  */
@@ -72,9 +73,9 @@ static KPRCB *KiDpcTarget(const KDPC *Dpc)
 
 BOOLEAN NTAPI KeInsertQueueDpc(PRKDPC Dpc, PVOID SystemArgument1, PVOID SystemArgument2)
 {
-    bool interruptsOn = KiDisableInterrupts();
+    bool   interruptsOn = KiDisableInterrupts();
     KPRCB *target = KiDpcTarget(Dpc);
-    bool interrupt = false;
+    bool   interrupt = false;
     KiAcquireSpinLockNoIrql(&target->DpcLock);
     BOOLEAN inserted = _InterlockedCompareExchangePointer((PVOID volatile *)&Dpc->DpcData, target, NULL) == NULL;
     if (inserted) {
@@ -103,9 +104,9 @@ BOOLEAN NTAPI KeInsertQueueDpc(PRKDPC Dpc, PVOID SystemArgument1, PVOID SystemAr
 
 BOOLEAN NTAPI KeRemoveQueueDpc(PRKDPC Dpc)
 {
-    bool interruptsOn = KiDisableInterrupts();
+    bool    interruptsOn = KiDisableInterrupts();
     BOOLEAN removed = FALSE;
-    KPRCB *target = Dpc->DpcData;
+    KPRCB  *target = Dpc->DpcData;
     if (target != NULL) {
         KiAcquireSpinLockNoIrql(&target->DpcLock);
         if (Dpc->DpcData == target) { /* still there: it may have run, and have been queued elsewhere */
@@ -147,7 +148,7 @@ static bool KiTakeDpc(KPRCB *Prcb, KDPC **Dpc, KDPC *Copy)
 VOID KiRetireDpcList(KPRCB *Prcb)
 {
     KDPC *dpc;
-    KDPC copy;
+    KDPC  copy;
     if (Prcb->DpcInterruptRequested == 0) {
         return; /* nothing is queued, and who queues something from here on interrupts again */
     }
@@ -173,7 +174,7 @@ static VOID NTAPI KiFlushDpcRoutine(PKDPC Dpc, PVOID DeferredContext, PVOID Syst
 VOID NTAPI KeFlushQueuedDpcs(VOID)
 {
     for (ULONG number = 0; number < KiProcessorCount; number++) {
-        KDPC dpc;
+        KDPC   dpc;
         KEVENT done;
         KeInitializeEvent(&done, NotificationEvent, FALSE);
         KeInitializeDpc(&dpc, KiFlushDpcRoutine, &done);

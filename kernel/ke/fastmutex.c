@@ -1,8 +1,10 @@
 /*
- * Fast mutexes and guarded mutexes: one mechanism; a fast mutex keeps its owner at APC_LEVEL, a guarded mutex in a guarded region.
+ * Fast mutexes and guarded mutexes: one mechanism; a fast mutex keeps its owner at APC_LEVEL, a guarded mutex in a
+ * guarded region.
  *
- * Count is 1 while free, 0 when owned, -n when n threads wait. Who finds it at 0 or less waits on the event, which is of
- * the kind that lets one thread through; a release that leaves waiters sets it and has thereby made one of them the owner.
+ * Count is 1 while free, 0 when owned, -n when n threads wait. Who finds it at 0 or less waits on the event, which is
+ * of the kind that lets one thread through; a release that leaves waiters sets it and has thereby made one of them
+ * the owner.
  */
 #include "kernel/ke/fastmutex.h"
 
@@ -21,7 +23,7 @@ static FAST_MUTEX *KiGuardedCore(PKGUARDED_MUTEX GuardedMutex)
     return (FAST_MUTEX *)GuardedMutex;
 }
 
-static VOID KiAcquireCore(FAST_MUTEX *Mutex, KWAIT_REASON Reason)
+static VOID KiAcquireMutexCore(FAST_MUTEX *Mutex, KWAIT_REASON Reason)
 {
     if (_InterlockedDecrement(&Mutex->Count) != 0) {
         _InterlockedIncrement((volatile LONG *)&Mutex->Contention);
@@ -30,7 +32,7 @@ static VOID KiAcquireCore(FAST_MUTEX *Mutex, KWAIT_REASON Reason)
     Mutex->Owner = KeGetCurrentThread();
 }
 
-static BOOLEAN KiTryCore(FAST_MUTEX *Mutex)
+static BOOLEAN KiTryMutexCore(FAST_MUTEX *Mutex)
 {
     if (_InterlockedCompareExchange(&Mutex->Count, 0, 1) != 1) {
         return FALSE;
@@ -39,7 +41,7 @@ static BOOLEAN KiTryCore(FAST_MUTEX *Mutex)
     return TRUE;
 }
 
-static VOID KiReleaseCore(FAST_MUTEX *Mutex)
+static VOID KiReleaseMutexCore(FAST_MUTEX *Mutex)
 {
     Mutex->Owner = NULL;
     if (_InterlockedIncrement(&Mutex->Count) <= 0) {
@@ -52,8 +54,8 @@ static KIRQL KiRaiseForMutex(const FAST_MUTEX *Mutex)
 {
     KIRQL oldIrql = KeGetCurrentIrql();
     if (oldIrql > APC_LEVEL) {
-        KeBugCheckEx(KERNEL_AUTO_BOOST_LOCK_ACQUISITION_WITH_RAISED_IRQL, (ULONG_PTR)KeGetCurrentThread(), (ULONG_PTR)Mutex,
-                     oldIrql, 0);
+        KeBugCheckEx(KERNEL_AUTO_BOOST_LOCK_ACQUISITION_WITH_RAISED_IRQL, (ULONG_PTR)KeGetCurrentThread(),
+                     (ULONG_PTR)Mutex, oldIrql, 0);
     }
     __writecr8(APC_LEVEL);
     return oldIrql;
@@ -67,14 +69,14 @@ VOID NTAPI KiExportExInitializeFastMutex(PFAST_MUTEX FastMutex)
 VOID FASTCALL ExAcquireFastMutex(PFAST_MUTEX FastMutex)
 {
     KIRQL oldIrql = KiRaiseForMutex(FastMutex);
-    KiAcquireCore(FastMutex, WrFastMutex);
+    KiAcquireMutexCore(FastMutex, WrFastMutex);
     FastMutex->OldIrql = oldIrql;
 }
 
 BOOLEAN FASTCALL ExTryToAcquireFastMutex(PFAST_MUTEX FastMutex)
 {
     KIRQL oldIrql = KiRaiseForMutex(FastMutex);
-    if (!KiTryCore(FastMutex)) {
+    if (!KiTryMutexCore(FastMutex)) {
         KeLowerIrql(oldIrql);
         return FALSE;
     }
@@ -85,18 +87,18 @@ BOOLEAN FASTCALL ExTryToAcquireFastMutex(PFAST_MUTEX FastMutex)
 VOID FASTCALL ExReleaseFastMutex(PFAST_MUTEX FastMutex)
 {
     KIRQL oldIrql = (KIRQL)FastMutex->OldIrql; /* the next owner's from the release on */
-    KiReleaseCore(FastMutex);
+    KiReleaseMutexCore(FastMutex);
     KeLowerIrql(oldIrql);
 }
 
 VOID FASTCALL ExAcquireFastMutexUnsafe(PFAST_MUTEX FastMutex)
 {
-    KiAcquireCore(FastMutex, WrFastMutex);
+    KiAcquireMutexCore(FastMutex, WrFastMutex);
 }
 
 VOID FASTCALL ExReleaseFastMutexUnsafe(PFAST_MUTEX FastMutex)
 {
-    KiReleaseCore(FastMutex);
+    KiReleaseMutexCore(FastMutex);
 }
 
 VOID FASTCALL KeInitializeGuardedMutex(PKGUARDED_MUTEX GuardedMutex)
@@ -108,19 +110,19 @@ VOID FASTCALL KeInitializeGuardedMutex(PKGUARDED_MUTEX GuardedMutex)
 VOID FASTCALL KeAcquireGuardedMutex(PKGUARDED_MUTEX GuardedMutex)
 {
     KeEnterGuardedRegion();
-    KiAcquireCore(KiGuardedCore(GuardedMutex), WrGuardedMutex);
+    KiAcquireMutexCore(KiGuardedCore(GuardedMutex), WrGuardedMutex);
 }
 
 VOID FASTCALL KeReleaseGuardedMutex(PKGUARDED_MUTEX GuardedMutex)
 {
-    KiReleaseCore(KiGuardedCore(GuardedMutex));
+    KiReleaseMutexCore(KiGuardedCore(GuardedMutex));
     KeLeaveGuardedRegion();
 }
 
 BOOLEAN FASTCALL KeTryToAcquireGuardedMutex(PKGUARDED_MUTEX GuardedMutex)
 {
     KeEnterGuardedRegion();
-    if (!KiTryCore(KiGuardedCore(GuardedMutex))) {
+    if (!KiTryMutexCore(KiGuardedCore(GuardedMutex))) {
         KeLeaveGuardedRegion();
         return FALSE;
     }
@@ -129,10 +131,10 @@ BOOLEAN FASTCALL KeTryToAcquireGuardedMutex(PKGUARDED_MUTEX GuardedMutex)
 
 VOID FASTCALL KeAcquireGuardedMutexUnsafe(PKGUARDED_MUTEX GuardedMutex)
 {
-    KiAcquireCore(KiGuardedCore(GuardedMutex), WrGuardedMutex);
+    KiAcquireMutexCore(KiGuardedCore(GuardedMutex), WrGuardedMutex);
 }
 
 VOID FASTCALL KeReleaseGuardedMutexUnsafe(PKGUARDED_MUTEX GuardedMutex)
 {
-    KiReleaseCore(KiGuardedCore(GuardedMutex));
+    KiReleaseMutexCore(KiGuardedCore(GuardedMutex));
 }

@@ -1,6 +1,6 @@
 /*
- * Interlocked operations under a driver's spin lock. They come from any IRQL, so the lock is held with interrupts off; between two
- * tries they are as the caller had them, so a waiting CPU serves shootdowns.
+ * Interlocked operations under a driver's spin lock. They come from any IRQL, so the lock is held with interrupts
+ * off; between two tries they are as the caller had them, so a waiting CPU serves shootdowns.
  */
 #include "kernel/ke/interlocked.h"
 
@@ -46,7 +46,7 @@ static VOID KiUnlockInterlocked(KSPIN_LOCK *Lock, bool InterruptsOn)
 
 LARGE_INTEGER NTAPI ExInterlockedAddLargeInteger(PLARGE_INTEGER Addend, LARGE_INTEGER Increment, PKSPIN_LOCK Lock)
 {
-    bool interruptsOn = KiLockInterlocked(Lock);
+    bool          interruptsOn = KiLockInterlocked(Lock);
     LARGE_INTEGER before = *Addend;
     Addend->QuadPart = (LONGLONG)((ULONGLONG)before.QuadPart + (ULONGLONG)Increment.QuadPart);
     KiUnlockInterlocked(Lock, interruptsOn);
@@ -55,7 +55,7 @@ LARGE_INTEGER NTAPI ExInterlockedAddLargeInteger(PLARGE_INTEGER Addend, LARGE_IN
 
 ULONG FASTCALL ExInterlockedAddUlong(PULONG Addend, ULONG Increment, PKSPIN_LOCK Lock)
 {
-    bool interruptsOn = KiLockInterlocked(Lock);
+    bool  interruptsOn = KiLockInterlocked(Lock);
     ULONG before = *Addend;
     *Addend = before + Increment;
     KiUnlockInterlocked(Lock, interruptsOn);
@@ -65,7 +65,7 @@ ULONG FASTCALL ExInterlockedAddUlong(PULONG Addend, ULONG Increment, PKSPIN_LOCK
 /* => the entry that was first (head) or last (tail) before, or NULL when the list was empty. */
 PLIST_ENTRY FASTCALL ExInterlockedInsertHeadList(PLIST_ENTRY ListHead, PLIST_ENTRY ListEntry, PKSPIN_LOCK Lock)
 {
-    bool interruptsOn = KiLockInterlocked(Lock);
+    bool        interruptsOn = KiLockInterlocked(Lock);
     LIST_ENTRY *first = IsListEmpty(ListHead) ? NULL : ListHead->Flink;
     InsertHeadList(ListHead, ListEntry);
     KiUnlockInterlocked(Lock, interruptsOn);
@@ -74,7 +74,7 @@ PLIST_ENTRY FASTCALL ExInterlockedInsertHeadList(PLIST_ENTRY ListHead, PLIST_ENT
 
 PLIST_ENTRY FASTCALL ExInterlockedInsertTailList(PLIST_ENTRY ListHead, PLIST_ENTRY ListEntry, PKSPIN_LOCK Lock)
 {
-    bool interruptsOn = KiLockInterlocked(Lock);
+    bool        interruptsOn = KiLockInterlocked(Lock);
     LIST_ENTRY *last = IsListEmpty(ListHead) ? NULL : ListHead->Blink;
     InsertTailList(ListHead, ListEntry);
     KiUnlockInterlocked(Lock, interruptsOn);
@@ -83,7 +83,7 @@ PLIST_ENTRY FASTCALL ExInterlockedInsertTailList(PLIST_ENTRY ListHead, PLIST_ENT
 
 PLIST_ENTRY FASTCALL ExInterlockedRemoveHeadList(PLIST_ENTRY ListHead, PKSPIN_LOCK Lock)
 {
-    bool interruptsOn = KiLockInterlocked(Lock);
+    bool        interruptsOn = KiLockInterlocked(Lock);
     LIST_ENTRY *first = IsListEmpty(ListHead) ? NULL : RemoveHeadList(ListHead);
     KiUnlockInterlocked(Lock, interruptsOn);
     return first;
@@ -92,7 +92,7 @@ PLIST_ENTRY FASTCALL ExInterlockedRemoveHeadList(PLIST_ENTRY ListHead, PKSPIN_LO
 PSINGLE_LIST_ENTRY FASTCALL ExInterlockedPushEntryList(PSINGLE_LIST_ENTRY ListHead, PSINGLE_LIST_ENTRY ListEntry,
                                                        PKSPIN_LOCK Lock)
 {
-    bool interruptsOn = KiLockInterlocked(Lock);
+    bool               interruptsOn = KiLockInterlocked(Lock);
     SINGLE_LIST_ENTRY *first = ListHead->Next;
     ListEntry->Next = first;
     ListHead->Next = ListEntry;
@@ -102,7 +102,7 @@ PSINGLE_LIST_ENTRY FASTCALL ExInterlockedPushEntryList(PSINGLE_LIST_ENTRY ListHe
 
 PSINGLE_LIST_ENTRY FASTCALL ExInterlockedPopEntryList(PSINGLE_LIST_ENTRY ListHead, PKSPIN_LOCK Lock)
 {
-    bool interruptsOn = KiLockInterlocked(Lock);
+    bool               interruptsOn = KiLockInterlocked(Lock);
     SINGLE_LIST_ENTRY *first = ListHead->Next;
     if (first != NULL) {
         ListHead->Next = first->Next;

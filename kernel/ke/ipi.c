@@ -1,21 +1,21 @@
 /*
  * Interprocessor interrupts.
  *
- * Problem. A CPU must have work done by others and know when it is done, from any IRQL below IPI_LEVEL, while the others
- * may be asking it for the same.
+ * Problem. A CPU must have work done by others and know when it is done, from any IRQL below IPI_LEVEL, while the
+ * others may be asking it for the same.
  *
- * Representation. Each CPU owns one request of each kind in its PRCB and every CPU has a mailbox a kind: bit n says that CPU
- * n's request waits here. The initiator writes its request, sets its bit in each target's mailbox (a locked OR: the
- * request is visible before the bit), sends the vector where the mailbox was empty before, and waits until the
- * request's Unanswered set is empty. A target takes its whole mailbox with one exchange and answers each bit by clearing
- * its own bit in that initiator's Unanswered.
+ * Representation. Each CPU owns one request of each kind in its PRCB and every CPU has a mailbox a kind: bit n says
+ * that CPU n's request waits here. The initiator writes its request, sets its bit in each target's mailbox (a locked
+ * OR: the request is visible before the bit), sends the vector where the mailbox was empty before, and waits until
+ * the request's Unanswered set is empty. A target takes its whole mailbox with one exchange and answers each bit by
+ * clearing its own bit in that initiator's Unanswered.
  *
- * Why a non-empty mailbox needs no second interrupt: whoever made it non-empty sent one, and the exchange that empties it comes
- * after every bit that was set before it.
+ * Why a non-empty mailbox needs no second interrupt: whoever made it non-empty sent one, and the exchange that
+ * empties it comes after every bit that was set before it.
  *
- * No deadlock. An initiator runs at IPI_LEVEL, so it is not interrupted by the vector, and serves its own mailboxes while it
- * waits: two CPUs that ask each other at once answer each other. A target with interrupts off answers when it turns them
- * on: nobody waits with interrupts off for a lock that an initiator may hold.
+ * No deadlock. An initiator runs at IPI_LEVEL, so it is not interrupted by the vector, and serves its own mailboxes
+ * while it waits: two CPUs that ask each other at once answer each other. A target with interrupts off answers when
+ * it turns them on: nobody waits with interrupts off for a lock that an initiator may hold.
  *
  * The request is reused only after Unanswered is empty, and a CPU is at IPI_LEVEL from writing it to that point.
  */
@@ -49,7 +49,7 @@ ULONG KiPostToMailboxes(SIZE_T MailboxOffset, LONG64 Targets)
     ULONG interrupts = 0;
     ULONG number;
     for (ULONG64 left = (ULONG64)Targets; _BitScanForward64(&number, left); left &= left - 1) {
-        KPRCB *target = KiProcessorBlock[number];
+        KPRCB           *target = KiProcessorBlock[number];
         volatile LONG64 *mailbox = (volatile LONG64 *)((UCHAR *)target + MailboxOffset);
         if (_InterlockedOr64(mailbox, 1LL << self) == 0) {
             HalpSendFixed(target->ApicId, KI_VECTOR_IPI);
@@ -104,7 +104,7 @@ void KiIpiInterrupt(KTRAP_FRAME *Frame)
 void KiCallProcessors(KAFFINITY Targets, void (*Routine)(void *Context), void *Context)
 {
     KPRCB *prcb;
-    KIRQL oldIrql;
+    KIRQL  oldIrql;
     IRQL_MAX(DISPATCH_LEVEL);
     KeRaiseIrql(IPI_LEVEL, &oldIrql);
     prcb = KiPrcb();
@@ -120,7 +120,7 @@ void KiCallProcessors(KAFFINITY Targets, void (*Routine)(void *Context), void *C
 typedef struct _KI_GENERIC_CALL {
     PKIPI_BROADCAST_WORKER Worker;
     ULONG_PTR              Argument;
-    volatile LONG          Arrived;  /* CPUs that are at IPI_LEVEL in this call */
+    volatile LONG          Arrived; /* CPUs that are at IPI_LEVEL in this call */
     LONG                   Expected;
 } KI_GENERIC_CALL;
 
@@ -142,24 +142,26 @@ static void KiGenericCallTarget(void *Context)
  * Run BroadcastFunction on every CPU at IPI_LEVEL, all at the same time; the caller's own result comes back.
  * Follows nf-wdm-keipigenericcall.md. => IRQL < IPI_LEVEL; waits for all.
  *
- * Two callers at once would each hold CPUs in its rendezvous, so callers take turns by a flag, and who waits serves its mailboxes.
+ * Two callers at once would each hold CPUs in its rendezvous, so callers take turns by a flag, and who waits serves
+ * its mailboxes.
  */
 ULONG_PTR NTAPI KeIpiGenericCall(PKIPI_BROADCAST_WORKER BroadcastFunction, ULONG_PTR Context)
 {
     static volatile LONG busy;
-    KIRQL oldIrql;
+    KIRQL                oldIrql;
     KeRaiseIrql(IPI_LEVEL, &oldIrql);
     while (_InterlockedExchange(&busy, 1) != 0) {
         KiServeMailboxes();
         KiPause();
     }
-    KPRCB *prcb = KiPrcb();
-    LONG64 others = KiActiveProcessors & ~(1LL << prcb->Number);
+    KPRCB          *prcb = KiPrcb();
+    LONG64          others = KiActiveProcessors & ~(1LL << prcb->Number);
     KI_GENERIC_CALL call = {
-        .Worker = BroadcastFunction, .Argument = Context, .Expected = (LONG)__popcnt64((ULONG64)others) + 1,
+        .Worker = BroadcastFunction,
+        .Argument = Context,
+        .Expected = (LONG)__popcnt64((ULONG64)others) + 1,
     };
-    prcb->CallRequest =
-        (KI_CALL_REQUEST){ .Routine = KiGenericCallTarget, .Context = &call, .Unanswered = others };
+    prcb->CallRequest = (KI_CALL_REQUEST){ .Routine = KiGenericCallTarget, .Context = &call, .Unanswered = others };
     KiPostToMailboxes(FIELD_OFFSET(KPRCB, CallMailbox), others);
     ULONG_PTR result = KiRunGenericCall(&call);
     KiWaitForAnswers(&prcb->CallRequest.Unanswered);

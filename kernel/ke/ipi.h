@@ -14,8 +14,8 @@
 #define KI_VECTOR_SPURIOUS 0xFF
 
 /*
- * Ask this CPU (a self-IPI) to run the APC_LEVEL or DISPATCH_LEVEL work that is queued: it runs when CR8 lets it, which may be
- * before the call returns. Any IRQL.
+ * Ask this CPU (a self-IPI) to run the APC_LEVEL or DISPATCH_LEVEL work that is queued: it runs when CR8 lets it,
+ * which may be before the call returns. Any IRQL.
  */
 void KiRequestSoftwareInterrupt(KIRQL Level);
 

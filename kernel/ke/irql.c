@@ -1,3 +1,6 @@
+/*
+ * The IRQL routines that the driver kit defines inline, as functions for drivers that import them by name.
+ */
 #include "kernel/ke/irql.h"
 
 KIRQL NTAPI KiExportKeGetCurrentIrql(VOID)

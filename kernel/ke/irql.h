@@ -26,10 +26,10 @@ static inline void KiRestoreInterrupts(bool WereOn)
 }
 
 /* The exports behind the names that the driver kit defines inline. */
-KIRQL     NTAPI KiExportKeGetCurrentIrql(VOID);
-VOID      NTAPI KiExportKeLowerIrql(KIRQL NewIrql);
-KIRQL     NTAPI KiExportKfRaiseIrql(KIRQL NewIrql);
-KIRQL     NTAPI KiExportKeRaiseIrqlToDpcLevel(VOID);
-KIRQL     NTAPI KiExportKeRaiseIrqlToSynchLevel(VOID);
-ULONG     NTAPI KiExportKeGetCurrentProcessorNumber(VOID);
+KIRQL NTAPI            KiExportKeGetCurrentIrql(VOID);
+VOID NTAPI             KiExportKeLowerIrql(KIRQL NewIrql);
+KIRQL NTAPI            KiExportKfRaiseIrql(KIRQL NewIrql);
+KIRQL NTAPI            KiExportKeRaiseIrqlToDpcLevel(VOID);
+KIRQL NTAPI            KiExportKeRaiseIrqlToSynchLevel(VOID);
+ULONG NTAPI            KiExportKeGetCurrentProcessorNumber(VOID);
 struct _KTHREAD *NTAPI KiExportKeGetCurrentThread(VOID);

@@ -1,6 +1,7 @@
 /*
- * The object types of the kernel layer, as they stand in the first byte of a DISPATCHER_HEADER, KAPC or KDPC. The values are
- * those that the driver kit's inline code and debuggers know (EVENT_TYPE and TIMER_TYPE are offsets into them).
+ * The object types of the kernel layer, as they stand in the first byte of a DISPATCHER_HEADER, KAPC or KDPC. The
+ * values are those that the driver kit's inline code and debuggers know (EVENT_TYPE and TIMER_TYPE are offsets into
+ * them).
  */
 #pragma once
 

@@ -12,10 +12,13 @@
 typedef struct __attribute__((capability("mutex"))) _KI_LOCK {
     KSPIN_LOCK Lock;
     LOCK_RANK  Rank;
-    ULONG      Owner;    /* processor number + 1 while held */
+    ULONG      Owner; /* processor number + 1 while held */
 } KI_LOCK;
 
-#define KI_LOCK_INIT(RankOf) { .Rank = (RankOf) }
+#define KI_LOCK_INIT(RankOf) \
+    {                        \
+        .Rank = (RankOf)     \
+    }
 
 /* Raise to DISPATCH_LEVEL and acquire; the previous IRQL comes back. */
 KIRQL KiAcquireLock(KI_LOCK *Lock) __attribute__((acquire_capability(*Lock)));

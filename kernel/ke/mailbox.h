@@ -5,7 +5,10 @@
 
 #include "kernel/ke/pcr.h"
 
-/* Set this CPU's bit in the mailbox at MailboxOffset of each target's PRCB, interrupting those that were empty; how many were. */
+/*
+ * Set this CPU's bit in the mailbox at MailboxOffset of each target's PRCB, interrupting those that were empty; how
+ * many were.
+ */
 ULONG KiPostToMailboxes(SIZE_T MailboxOffset, LONG64 Targets);
 
 /* Wait at IPI_LEVEL until *Unanswered is empty, serving this CPU's mailboxes meanwhile. */

@@ -55,9 +55,9 @@ VOID NTAPI KeInitializeMutant(PRKMUTANT Mutant, BOOLEAN InitialOwner)
 {
     KiInitializeMutant(Mutant, 0);
     if (InitialOwner) {
-        KIRQL oldIrql = KiAcquireLock(&KiDispatcherLock);
+        KIRQL oldIrql = KiLockDispatcher();
         (void)KiTakeMutant(Mutant, KeGetCurrentThread());
-        KiReleaseLock(&KiDispatcherLock, oldIrql);
+        KiUnlockDispatcher(oldIrql);
     }
 }
 
@@ -84,11 +84,11 @@ LONG NTAPI KeReadStateMutex(PRKMUTEX Mutex)
 LONG NTAPI KeReleaseMutant(PRKMUTANT Mutant, KPRIORITY Increment, BOOLEAN Abandoned, BOOLEAN Wait)
 {
     KTHREAD *thread = KeGetCurrentThread();
-    KIRQL oldIrql = KiAcquireLock(&KiDispatcherLock);
-    LONG before = Mutant->Header.SignalState;
+    KIRQL    oldIrql = KiLockDispatcher();
+    LONG     before = Mutant->Header.SignalState;
     if (!KiIsMutantOwner(Mutant, thread)) {
         NTSTATUS status = Mutant->Abandoned ? STATUS_ABANDONED : STATUS_MUTANT_NOT_OWNED;
-        KiReleaseLock(&KiDispatcherLock, oldIrql);
+        KiUnlockDispatcher(oldIrql);
         ExRaiseStatus(status);
     }
     bool leaves = false;

@@ -18,7 +18,10 @@ static inline bool KiIsMutantExhausted(const KMUTANT *Mutant, const KTHREAD *Thr
     return KiIsMutantOwner(Mutant, Thread) && Mutant->Header.SignalState == (LONG)MINLONG;
 }
 
-/* Thread takes Mutant, which is free or its own: 0, or STATUS_ABANDONED when the last owner ended without releasing it. */
+/*
+ * Thread takes Mutant, which is free or its own: 0, or STATUS_ABANDONED when the last owner ended without releasing
+ * it.
+ */
 NTSTATUS KiTakeMutant(KMUTANT *Mutant, KTHREAD *Thread) KI_DISPATCHER_LOCKED;
 
 /* Abandon what Thread, which ends, owns. A mutex of the kernel's among it is bug check 0x4000008A. */

@@ -1,24 +1,26 @@
 /*
  * The scheduler.
  *
- * Problem. Of the threads that can run, each CPU runs one of the highest priority that may run on it, at once: a thread that becomes
- * ready preempts a lesser one on any CPU.
+ * Problem. Of the threads that can run, each CPU runs one of the highest priority that may run on it, at once: a
+ * thread that becomes ready preempts a lesser one on any CPU.
  *
- * Representation. A queue per priority holds the Ready threads; KiReadySummary has a bit for each queue that is not empty. A thread
- * that has been chosen for a CPU but does not run there yet is that CPU's NextThread (Standby). KiIdleSummary has a bit for
- * each CPU that runs its idle thread and has no NextThread. Idle threads are in no queue.
+ * Representation. A queue per priority holds the Ready threads; KiReadySummary has a bit for each queue that is not
+ * empty. A thread that has been chosen for a CPU but does not run there yet is that CPU's NextThread (Standby).
+ * KiIdleSummary has a bit for each CPU that runs its idle thread and has no NextThread. Idle threads are in no queue.
  *
- * Locking and IRQL. One lock, KiDispatcherLock, guards all of it, waits and timers included. It is held across a context
- * switch: the thread that goes out acquires it, the thread that comes in releases it on the same CPU. So whoever holds the lock
- * never sees a thread that is half switched: a thread in a queue, or on the list of the dead, has left its stack.
+ * Locking and IRQL. One lock, KiDispatcherLock, guards all of it, waits and timers included. It is held across a
+ * context switch: the thread that goes out acquires it, the thread that comes in releases it on the same CPU. So
+ * whoever holds the lock never sees a thread that is half switched: a thread in a queue, or on the list of the dead,
+ * has left its stack.
  *
- * How a choice takes effect. Setting another CPU's NextThread is followed by a dispatch interrupt to it. For the own CPU
- * KiExitDispatcher switches at once where the caller was below DISPATCH_LEVEL, requests the interrupt where it was not, and leaves it
- * to KiDispatchInterrupt from within a DPC, as that looks at NextThread after the last DPC. A dispatch interrupt reads NextThread
- * without the lock: whoever sets it later interrupts again.
+ * How a choice takes effect. Setting another CPU's NextThread is followed by a dispatch interrupt to it. For the own
+ * CPU KiExitDispatcher switches at once where the caller was below DISPATCH_LEVEL, requests the interrupt where it
+ * was not, and leaves it to KiDispatchInterrupt from within a DPC, as that looks at NextThread after the last DPC. A
+ * dispatch interrupt reads NextThread without the lock: whoever sets it later interrupts again.
  *
- * Idle. Work reaches an idle CPU by interrupt alone and is done within it, the switch to another thread included; hence the idle
- * loop has nothing to test before it halts, and an interrupt just before the HLT leaves nothing undone.
+ * Idle. Work reaches an idle CPU by interrupt alone and is done within it, the switch to another thread included;
+ * hence the idle loop has nothing to test before it halts, and an interrupt just before the HLT leaves nothing
+ * undone.
  *
  * Invariant. No Ready thread has a higher priority than what a CPU of its affinity runs or has as NextThread.
  */
@@ -62,9 +64,9 @@ VOID KiInitializeIdleThread(KPRCB *Prcb, KTHREAD *Idle, PVOID StackBase, PVOID S
     Idle->State = Running;
     Prcb->IdleThread = Idle;
     Prcb->CurrentThread = Idle;
-    KIRQL oldIrql = KiAcquireLock(&KiDispatcherLock);
+    KIRQL oldIrql = KiLockDispatcher();
     KiIdleSummary |= KiProcessorBit(Prcb->Number);
-    KiReleaseLock(&KiDispatcherLock, oldIrql);
+    KiUnlockDispatcher(oldIrql);
 }
 
 static VOID KiEnqueueThread(KTHREAD *Thread) KI_DISPATCHER_LOCKED
@@ -87,7 +89,10 @@ static VOID KiDequeueThread(KTHREAD *Thread) KI_DISPATCHER_LOCKED
     }
 }
 
-/* Take out the first Ready thread of the highest priority from Minimum up that may run on Processor; NULL if there is none. */
+/*
+ * Take out the first Ready thread of the highest priority from Minimum up that may run on Processor; NULL if there is
+ * none.
+ */
 static KTHREAD *KiTakeReadyThread(ULONG Processor, KPRIORITY Minimum) KI_DISPATCHER_LOCKED
 {
     ULONG priority;
@@ -124,14 +129,17 @@ static VOID KiSetNextThread(KPRCB *Prcb, KTHREAD *Thread) KI_DISPATCHER_LOCKED
     }
 }
 
-/* The CPU where Thread should run now: one that is idle, or else the one whose thread is least, if less than Thread; or NULL. */
+/*
+ * The CPU where Thread should run now: one that is idle, or else the one whose thread is least, if less than Thread;
+ * or NULL.
+ */
 static KPRCB *KiFindProcessor(const KTHREAD *Thread) KI_DISPATCHER_LOCKED
 {
     KAFFINITY allowed = Thread->Affinity & (KAFFINITY)KiActiveProcessors;
     KAFFINITY idle = allowed & KiIdleSummary;
-    KPRCB *best = NULL;
+    KPRCB    *best = NULL;
     KPRIORITY least = Thread->Priority;
-    ULONG number;
+    ULONG     number;
     if (idle != 0) {
         if ((idle & KiProcessorBit(Thread->NextProcessor)) != 0) {
             return KiProcessorBlock[Thread->NextProcessor]; /* its caches and TLB may still know the thread */
@@ -140,7 +148,7 @@ static KPRCB *KiFindProcessor(const KTHREAD *Thread) KI_DISPATCHER_LOCKED
         return KiProcessorBlock[number];
     }
     for (; _BitScanForward64(&number, allowed); allowed &= allowed - 1) {
-        KPRCB *prcb = KiProcessorBlock[number];
+        KPRCB         *prcb = KiProcessorBlock[number];
         const KTHREAD *other = prcb->NextThread != NULL ? prcb->NextThread : prcb->CurrentThread;
         if (other->Priority < least) {
             least = other->Priority;
@@ -150,7 +158,10 @@ static KPRCB *KiFindProcessor(const KTHREAD *Thread) KI_DISPATCHER_LOCKED
     return best;
 }
 
-/* The thread that loses its place as a NextThread looks for another; each turn is of a lower priority than the one before. */
+/*
+ * The thread that loses its place as a NextThread looks for another; each turn is of a lower priority than the one
+ * before.
+ */
 VOID KiReadyThread(KTHREAD *Thread)
 {
     while (Thread != NULL) {
@@ -175,7 +186,7 @@ VOID KiReadyThread(KTHREAD *Thread)
 static VOID KiRefillProcessor(KPRCB *Prcb) KI_DISPATCHER_LOCKED
 {
     const KTHREAD *current = Prcb->CurrentThread;
-    bool stays = (current->Affinity & KiProcessorBit(Prcb->Number)) != 0;
+    bool           stays = (current->Affinity & KiProcessorBit(Prcb->Number)) != 0;
     if (Prcb->NextThread != NULL) {
         return;
     }
@@ -208,7 +219,7 @@ static KTHREAD *KiSelectThread(KPRCB *Prcb) KI_DISPATCHER_LOCKED
 
 VOID KiSwapThread(VOID)
 {
-    KPRCB *prcb = KiPrcb();
+    KPRCB   *prcb = KiPrcb();
     KTHREAD *from = prcb->CurrentThread;
     KTHREAD *to = KiSelectThread(prcb);
     to->State = Running;
@@ -238,23 +249,20 @@ static VOID KiPreemptThread(KPRCB *Prcb) KI_DISPATCHER_LOCKED
     KiSwapThread();
 }
 
-VOID KiExitDispatcher(KIRQL OldIrql)
+VOID KiAdmitNextThread(KIRQL OldIrql)
 {
     KPRCB *prcb = KiPrcb();
-    if (prcb->NextThread != NULL) {
-        if (OldIrql < DISPATCH_LEVEL) {
-            prcb->CurrentThread->Preempted = TRUE;
-            KiPreemptThread(prcb);
-        } else if (prcb->DpcRoutineActive == 0) {
-            KiRequestSoftwareInterrupt(DISPATCH_LEVEL);
-        }
+    if (OldIrql < DISPATCH_LEVEL) {
+        prcb->CurrentThread->Preempted = TRUE;
+        KiPreemptThread(prcb);
+    } else if (prcb->DpcRoutineActive == 0) {
+        KiRequestSoftwareInterrupt(DISPATCH_LEVEL);
     }
-    KiReleaseLock(&KiDispatcherLock, OldIrql);
 }
 
 DECLSPEC_NORETURN VOID KiIdleLoop(VOID)
 {
-    KiAcquireLock(&KiDispatcherLock);
+    KiLockDispatcher();
     KiRefillProcessor(KiPrcb()); /* what was made ready before this CPU could be chosen for it */
     KiExitDispatcher(PASSIVE_LEVEL);
     for (;;) {
@@ -307,7 +315,7 @@ VOID KiDispatchInterrupt(KTRAP_FRAME *Frame)
 
 VOID KiUpdateRunTime(VOID)
 {
-    KPRCB *prcb = KiPrcb();
+    KPRCB   *prcb = KiPrcb();
     KTHREAD *thread = prcb->CurrentThread;
     prcb->TickCount++;
     thread->KernelTime++;
@@ -325,8 +333,8 @@ VOID KiUpdateRunTime(VOID)
 
 VOID KiYieldExecution(VOID)
 {
-    KIRQL oldIrql = KiAcquireLock(&KiDispatcherLock);
-    KPRCB *prcb = KiPrcb();
+    KIRQL    oldIrql = KiLockDispatcher();
+    KPRCB   *prcb = KiPrcb();
     KTHREAD *thread = prcb->CurrentThread;
     if (prcb->NextThread == NULL) {
         KTHREAD *next = KiTakeReadyThread(prcb->Number, thread->Priority);
@@ -339,7 +347,7 @@ VOID KiYieldExecution(VOID)
         thread->Preempted = FALSE;
         KiPreemptThread(prcb);
     }
-    KiReleaseLock(&KiDispatcherLock, oldIrql);
+    KiUnlockDispatcher(oldIrql);
 }
 
 /* A NextThread is chosen anew after what it was chosen by has changed. */
@@ -378,7 +386,7 @@ VOID KiSetPriorityThread(KTHREAD *Thread, KPRIORITY Priority)
 VOID KiSetAffinityThread(KTHREAD *Thread, KAFFINITY Affinity)
 {
     KPRCB *prcb = KiProcessorBlock[Thread->NextProcessor];
-    bool stays = (Affinity & KiProcessorBit(prcb->Number)) != 0;
+    bool   stays = (Affinity & KiProcessorBit(prcb->Number)) != 0;
     if (Thread->State == Ready) {
         KiDequeueThread(Thread);
     }

@@ -1,7 +1,8 @@
 /*
- * Processors. Owns KiProcessorBlock, KiProcessorCount and KiActiveProcessors: a processor's number is its place there, and
- * nothing is ever taken out. A CPU is published (block, count, then active bit) by itself, at HIGH_LEVEL's equivalent: interrupts
- * off; it flushes its TLB after its bit is visible, so what was unmapped before it could be asked is gone (see tlb.c).
+ * Processors. Owns KiProcessorBlock, KiProcessorCount and KiActiveProcessors: a processor's number is its place
+ * there, and nothing is ever taken out. A CPU is published (block, count, then active bit) by itself, at HIGH_LEVEL's
+ * equivalent: interrupts off; it flushes its TLB after its bit is visible, so what was unmapped before it could be
+ * asked is gone (see tlb.c).
  */
 #include "kernel/ke/smp.h"
 
@@ -19,9 +20,9 @@
 #include "kernel/ke/tlb.h"
 #include "kernel/ke/trap.h"
 
-#define KI_DEFAULT_MXCSR   0x1F80u
+#define KI_DEFAULT_MXCSR    0x1F80u
 #define KI_AP_PARAMETERS_AT 0x200
-#define KI_AP_WAIT_MS      5000 /* a virtual CPU on a busy host */
+#define KI_AP_WAIT_MS       5000 /* a virtual CPU on a busy host */
 
 /* kernel/amd64/apstart.asm, behind its code. */
 typedef struct _KI_AP_PARAMETERS {
@@ -55,7 +56,7 @@ static volatile LONG KiApReady; /* the newcomer has published itself */
 
 static void KiBuildGdt(KI_PROCESSOR *Processor)
 {
-    ULONG64 tss = (ULONG64)&Processor->Tss;
+    ULONG64  tss = (ULONG64)&Processor->Tss;
     ULONG64 *gdt = Processor->Gdt;
     gdt[KGDT64_R0_CODE / 8] = X86_DESC_CODE64_R0;
     gdt[KGDT64_R0_DATA / 8] = X86_DESC_DATA_R0;
@@ -74,7 +75,7 @@ static void KiBuildGdt(KI_PROCESSOR *Processor)
 static void KiSetControlRegisters(void)
 {
     ULONG64 cr4 = __readcr4() | X86_CR4_PGE | X86_CR4_OSFXSR | X86_CR4_OSXMMEXCPT | X86_CR4_SMEP | X86_CR4_SMAP;
-    int features[4];
+    int     features[4];
     __cpuidex(features, 7, 0);
     if (((ULONG)features[2] & X86_CPUID_7_ECX_UMIP) != 0) {
         cr4 |= X86_CR4_UMIP;
@@ -88,7 +89,7 @@ static void KiSetControlRegisters(void)
 
 void KiInitializeProcessor(KI_PROCESSOR *Processor, ULONG Number)
 {
-    KIPCR *pcr = &Processor->Pcr;
+    KIPCR      *pcr = &Processor->Pcr;
     KDESCRIPTOR gdtr = { .Limit = sizeof(Processor->Gdt) - 1, .Base = (ULONG64)Processor->Gdt };
     KiBuildGdt(Processor);
     KiLoadGdt(&gdtr);
@@ -156,7 +157,7 @@ DECLSPEC_NORETURN void KiRunProcessor(KI_PROCESSOR *Processor)
 static void KiPrepareApStart(UCHAR *StartPage, ULONG StartPhysical, const KI_AP_PARAMETERS *Given)
 {
     KI_AP_PARAMETERS *parameters = (KI_AP_PARAMETERS *)(StartPage + KI_AP_PARAMETERS_AT);
-    ULONG gdtBase = StartPhysical + KI_AP_PARAMETERS_AT + FIELD_OFFSET(KI_AP_PARAMETERS, Gdt);
+    ULONG             gdtBase = StartPhysical + KI_AP_PARAMETERS_AT + FIELD_OFFSET(KI_AP_PARAMETERS, Gdt);
     RtlCopyMemory(StartPage, KiApStartCode, KiApStartBytes);
     parameters->Root = Given->Root;
     parameters->Stack = Given->Stack;
@@ -167,8 +168,7 @@ static void KiPrepareApStart(UCHAR *StartPage, ULONG StartPhysical, const KI_AP_
     RtlCopyMemory(parameters->GdtBase, &gdtBase, sizeof(gdtBase));
 }
 
-bool KiStartProcessor(KI_PROCESSOR *Processor, ULONG ApicId, const KI_START_PAGE *Start,
-                      void (*Entry)(KI_PROCESSOR *))
+bool KiStartProcessor(KI_PROCESSOR *Processor, ULONG ApicId, const KI_START_PAGE *Start, void (*Entry)(KI_PROCESSOR *))
 {
     KI_AP_PARAMETERS parameters = {
         .Root = Start->Root,
@@ -188,9 +188,9 @@ bool KiStartProcessor(KI_PROCESSOR *Processor, ULONG ApicId, const KI_START_PAGE
 
 void KiGetStackLimits(ULONG64 *Low, ULONG64 *High)
 {
-    KPRCB *prcb = KiPrcb();
+    KPRCB              *prcb = KiPrcb();
     const KI_PROCESSOR *processor = CONTAINING_RECORD(prcb, KI_PROCESSOR, Pcr.Prcb);
-    ULONG64 here = (ULONG64)_AddressOfReturnAddress();
+    ULONG64             here = (ULONG64)_AddressOfReturnAddress();
     for (ULONG slot = 0; slot < KI_IST_COUNT; slot++) {
         ULONG64 low = (ULONG64)processor->IstStacks[slot];
         if (here - low < KI_IST_STACK_BYTES) {

@@ -36,11 +36,10 @@ typedef struct _KI_START_PAGE {
 
 /*
  * Start the processor ApicId on Processor, zeroed but for Pcr.Prcb.RspBase, the idle thread's stack; wait until it
- * runs. Entry is its first C routine, which ends in KiRunProcessor. False after five seconds: the memory is then lost, as
- * a late processor may still use it.
+ * runs. Entry is its first C routine, which ends in KiRunProcessor. False after five seconds: the memory is then
+ * lost, as a late processor may still use it.
  */
-bool KiStartProcessor(KI_PROCESSOR *Processor, ULONG ApicId, const KI_START_PAGE *Start,
-                      void (*Entry)(KI_PROCESSOR *));
+bool KiStartProcessor(KI_PROCESSOR *Processor, ULONG ApicId, const KI_START_PAGE *Start, void (*Entry)(KI_PROCESSOR *));
 
 /* The rest of a newcomer's way: interrupts, idle thread, publication, idle loop. */
 DECLSPEC_NORETURN void KiRunProcessor(KI_PROCESSOR *Processor);

@@ -1,10 +1,10 @@
 /*
  * Spin locks.
  *
- * Whoever waits spins with CR8 at the lock's level and interrupts as they were, so shootdowns are served. A waiter looks with plain
- * reads and tries the locked instruction only when the word reads free: the line stays shared while it waits. The queued
- * form is an MCS queue: each waiter spins on its own handle, which its predecessor clears, so the lock is handed over in
- * the order of arrival.
+ * Whoever waits spins with CR8 at the lock's level and interrupts as they were, so shootdowns are served. A waiter
+ * looks with plain reads and tries the locked instruction only when the word reads free: the line stays shared while
+ * it waits. The queued form is an MCS queue: each waiter spins on its own handle, which its predecessor clears, so
+ * the lock is handed over in the order of arrival.
  */
 #include "kernel/ke/spinlock.h"
 
@@ -33,8 +33,8 @@ bool KiSpin(KI_SPIN *Spin)
 
 static DECLSPEC_NORETURN VOID KiReportStuckLock(const volatile KSPIN_LOCK *SpinLock)
 {
-    char why[112];
-    KSPIN_LOCK word = *SpinLock;
+    char         why[112];
+    KSPIN_LOCK   word = *SpinLock;
     const KPRCB *holder = (const KPRCB *)(word & ~1ull);
     for (ULONG number = 0; number < KiProcessorCount; number++) {
         if (KiProcessorBlock[number] == holder) {
@@ -51,7 +51,7 @@ static DECLSPEC_NORETURN VOID KiReportStuckLock(const volatile KSPIN_LOCK *SpinL
 VOID KiWaitUntilSpinLockFree(KSPIN_LOCK *SpinLock)
 {
     const volatile KSPIN_LOCK *word = SpinLock;
-    KI_SPIN spin = { 0 };
+    KI_SPIN                    spin = { 0 };
     while (*word != 0) {
         if (KiSpin(&spin)) {
             KiReportStuckLock(word);
@@ -152,9 +152,9 @@ VOID FASTCALL KeReleaseSpinLockForDpc(PKSPIN_LOCK SpinLock, KIRQL OldIrql)
 
 VOID FASTCALL KeAcquireInStackQueuedSpinLockAtDpcLevel(PKSPIN_LOCK SpinLock, PKLOCK_QUEUE_HANDLE LockHandle)
 {
-    KSPIN_LOCK_QUEUE *self = &LockHandle->LockQueue;
+    KSPIN_LOCK_QUEUE    *self = &LockHandle->LockQueue;
     volatile KSPIN_LOCK *handOver = (volatile KSPIN_LOCK *)&self->Lock;
-    KI_SPIN spin = { 0 };
+    KI_SPIN              spin = { 0 };
     self->Next = NULL;
     *handOver = (KSPIN_LOCK)SpinLock | KI_QUEUE_WAIT; /* before the predecessor can see this handle */
     KSPIN_LOCK_QUEUE *before = _InterlockedExchangePointer((PVOID volatile *)SpinLock, self);
@@ -174,7 +174,7 @@ VOID FASTCALL KeAcquireInStackQueuedSpinLockAtDpcLevel(PKSPIN_LOCK SpinLock, PKL
 VOID FASTCALL KeReleaseInStackQueuedSpinLockFromDpcLevel(PKLOCK_QUEUE_HANDLE LockHandle)
 {
     KSPIN_LOCK_QUEUE *self = &LockHandle->LockQueue;
-    KI_SPIN spin = { 0 };
+    KI_SPIN           spin = { 0 };
     if (self->Next == NULL) {
         if (_InterlockedCompareExchangePointer((PVOID volatile *)self->Lock, NULL, self) == self) {
             return; /* nobody waits */

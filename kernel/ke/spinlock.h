@@ -1,9 +1,9 @@
 /*
  * A driver's spin locks: the plain KSPIN_LOCK and the in-stack queued form.
  *
- * A plain lock's word is 0 while free, else the holder's KPRCB with bit 0 set: who holds a lock cannot move to another CPU, so a
- * CPU that finds itself in the word has asked twice (bug check 0xF). The word of a queued lock is the last handle in
- * the queue. The two forms do not mix on one lock.
+ * A plain lock's word is 0 while free, else the holder's KPRCB with bit 0 set: who holds a lock cannot move to
+ * another CPU, so a CPU that finds itself in the word has asked twice (bug check 0xF). The word of a queued lock is
+ * the last handle in the queue. The two forms do not mix on one lock.
  */
 #pragma once
 
@@ -34,13 +34,17 @@ static inline bool KiTrySpinLock(KSPIN_LOCK *SpinLock)
 VOID KiWaitUntilSpinLockFree(KSPIN_LOCK *SpinLock);
 
 /*
- * The slow half of an acquire: spin likewise until SpinLock is this CPU's. One that this CPU holds already is bug check 0xF.
+ * The slow half of an acquire: spin likewise until SpinLock is this CPU's. One that this CPU holds already is bug
+ * check 0xF.
  *
  * => the caller cannot move to another CPU: IRQL >= DISPATCH_LEVEL, or interrupts off.
  */
 VOID KiWaitForSpinLock(KSPIN_LOCK *SpinLock);
 
-/* Acquire and release without touching CR8, for callers at an IRQL at which no other user of the lock interrupts them. */
+/*
+ * Acquire and release without touching CR8, for callers at an IRQL at which no other user of the lock interrupts
+ * them.
+ */
 static inline VOID KiAcquireSpinLockNoIrql(KSPIN_LOCK *SpinLock)
 {
     if (!KiTrySpinLock(SpinLock)) {
@@ -54,5 +58,5 @@ static inline VOID KiReleaseSpinLockNoIrql(KSPIN_LOCK *SpinLock)
     _ReadWriteBarrier();
 }
 
-KIRQL     KeAcquireSpinLockRaiseToSynch(PKSPIN_LOCK SpinLock);
+KIRQL      KeAcquireSpinLockRaiseToSynch(PKSPIN_LOCK SpinLock);
 VOID NTAPI KiExportKeInitializeSpinLock(PKSPIN_LOCK SpinLock);

@@ -1,3 +1,6 @@
+/*
+ * Events and semaphores. Every state changes under the dispatcher lock; the routines that only read take none.
+ */
 #include "kernel/ke/sync.h"
 
 #include "kernel/ke/kobjects.h"
@@ -25,10 +28,10 @@ VOID NTAPI KeInitializeEvent(PRKEVENT Event, EVENT_TYPE Type, BOOLEAN State)
 
 LONG NTAPI KeSetEvent(PRKEVENT Event, KPRIORITY Increment, BOOLEAN Wait)
 {
-    KIRQL oldIrql = KiAcquireLock(&KiDispatcherLock);
-    LONG before = Event->Header.SignalState;
+    KIRQL oldIrql = KiLockDispatcher();
+    LONG  before = Event->Header.SignalState;
     Event->Header.SignalState = 1;
-    if (before == 0) {
+    if (before == 0 && !IsListEmpty(&Event->Header.WaitListHead)) {
         KiWaitTest(&Event->Header, Increment);
     }
     KiExitDispatcherForWait(oldIrql, Wait);
@@ -38,8 +41,8 @@ LONG NTAPI KeSetEvent(PRKEVENT Event, KPRIORITY Increment, BOOLEAN Wait)
 /* The waits that can be satisfied at this moment are; then the event is not signalled. */
 LONG NTAPI KePulseEvent(PRKEVENT Event, KPRIORITY Increment, BOOLEAN Wait)
 {
-    KIRQL oldIrql = KiAcquireLock(&KiDispatcherLock);
-    LONG before = Event->Header.SignalState;
+    KIRQL oldIrql = KiLockDispatcher();
+    LONG  before = Event->Header.SignalState;
     Event->Header.SignalState = 1;
     KiWaitTest(&Event->Header, Increment);
     Event->Header.SignalState = 0;
@@ -49,10 +52,10 @@ LONG NTAPI KePulseEvent(PRKEVENT Event, KPRIORITY Increment, BOOLEAN Wait)
 
 LONG NTAPI KeResetEvent(PRKEVENT Event)
 {
-    KIRQL oldIrql = KiAcquireLock(&KiDispatcherLock);
-    LONG before = Event->Header.SignalState;
+    KIRQL oldIrql = KiLockDispatcher();
+    LONG  before = Event->Header.SignalState;
     Event->Header.SignalState = 0;
-    KiReleaseLock(&KiDispatcherLock, oldIrql);
+    KiUnlockDispatcher(oldIrql);
     return before;
 }
 
@@ -79,10 +82,10 @@ VOID NTAPI KeInitializeSemaphore(PRKSEMAPHORE Semaphore, LONG Count, LONG Limit)
 /* => a count beyond the limit raises STATUS_SEMAPHORE_LIMIT_EXCEEDED and changes nothing. */
 LONG NTAPI KeReleaseSemaphore(PRKSEMAPHORE Semaphore, KPRIORITY Increment, LONG Adjustment, BOOLEAN Wait)
 {
-    KIRQL oldIrql = KiAcquireLock(&KiDispatcherLock);
-    LONG before = Semaphore->Header.SignalState;
+    KIRQL oldIrql = KiLockDispatcher();
+    LONG  before = Semaphore->Header.SignalState;
     if (Adjustment < 0 || Adjustment > Semaphore->Limit - before) {
-        KiReleaseLock(&KiDispatcherLock, oldIrql);
+        KiUnlockDispatcher(oldIrql);
         ExRaiseStatus(STATUS_SEMAPHORE_LIMIT_EXCEEDED);
     }
     Semaphore->Header.SignalState = before + Adjustment;

@@ -1,5 +1,6 @@
 /*
- * Events and semaphores: nothing here is for others than drivers, but for what may be done with the dispatcher lock held.
+ * Events and semaphores: nothing here is for others than drivers, but for what may be done with the dispatcher lock
+ * held.
  */
 #pragma once
 

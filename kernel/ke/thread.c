@@ -1,11 +1,12 @@
 /*
  * How threads begin and end.
  *
- * A new thread's stack is built as KiSwapContext would have left it, returning to KiThreadStartup, whose return address is 0: there
- * every unwind of the stack ends.
+ * A new thread's stack is built as KiSwapContext would have left it, returning to KiThreadStartup, whose return
+ * address is 0: there every unwind of the stack ends.
  *
- * An ending thread signals itself and joins the list of the dead in one hold of the dispatcher lock that lasts until it has left
- * its stack for good. The reaper takes the dead from the list under the same lock, so it may free them at once.
+ * An ending thread signals itself and joins the list of the dead in one hold of the dispatcher lock that lasts until
+ * it has left its stack for good. The reaper takes the dead from the list under the same lock, so it may free them at
+ * once.
  */
 #include "kernel/ke/thread.h"
 
@@ -82,7 +83,7 @@ VOID KiInitializeThreadCommon(KTHREAD *Thread, KPROCESS *Process, PVOID StackBas
 
 VOID KiInitializeThread(KTHREAD *Thread, const KI_THREAD_START *Start)
 {
-    ULONG64 base = (ULONG64)Start->StackBase;
+    ULONG64         base = (ULONG64)Start->StackBase;
     KI_START_FRAME *frame = (KI_START_FRAME *)(base - sizeof(KI_START_FRAME));
     RtlZeroMemory(Thread, sizeof(*Thread));
     KiInitializeThreadCommon(Thread, Start->Process, Start->StackBase, (PVOID)(base - KI_KERNEL_STACK_BYTES));
@@ -102,7 +103,7 @@ VOID KiInitializeThread(KTHREAD *Thread, const KI_THREAD_START *Start)
 
 VOID KiStartThread(KTHREAD *Thread)
 {
-    KIRQL oldIrql = KiAcquireLock(&KiDispatcherLock);
+    KIRQL oldIrql = KiLockDispatcher();
     InsertTailList(&Thread->Process->ThreadListHead, &Thread->ThreadListEntry);
     KiReadyThread(Thread);
     KiExitDispatcher(oldIrql);
@@ -115,7 +116,7 @@ DECLSPEC_NORETURN VOID KiEnterThread(VOID) __attribute__((no_thread_safety_analy
     if (thread->ApcState.KernelApcPending) {
         KiRequestSoftwareInterrupt(APC_LEVEL);
     }
-    KiReleaseLock(&KiDispatcherLock, PASSIVE_LEVEL);
+    KiUnlockDispatcher(PASSIVE_LEVEL);
     thread->SystemRoutine(thread->StartRoutine, thread->StartContext);
     __builtin_trap(); /* it ends in KiTerminateThread */
 }
@@ -123,7 +124,7 @@ DECLSPEC_NORETURN VOID KiEnterThread(VOID) __attribute__((no_thread_safety_analy
 DECLSPEC_NORETURN VOID KiTerminateThread(VOID) __attribute__((no_thread_safety_analysis))
 {
     KTHREAD *thread = KeGetCurrentThread();
-    (void)KiAcquireLock(&KiDispatcherLock);
+    (void)KiLockDispatcher();
     KiAbandonMutants(thread);
     thread->Header.SignalState = 1;
     KiWaitTest(&thread->Header, 0);
@@ -140,7 +141,7 @@ DECLSPEC_NORETURN VOID KiTerminateThread(VOID) __attribute__((no_thread_safety_a
 static KTHREAD *KiTakeDeadThread(VOID)
 {
     KTHREAD *thread = NULL;
-    KIRQL oldIrql = KiAcquireLock(&KiDispatcherLock);
+    KIRQL    oldIrql = KiLockDispatcher();
     if (IsListEmpty(&KiDeadThreads)) {
         KiClearEventLocked(&KiReaperEvent);
         KiSetEventLocked(&KiReaperIdle);
@@ -168,7 +169,7 @@ VOID KiWaitForReaper(VOID)
 
 KPRIORITY NTAPI KeSetPriorityThread(PKTHREAD Thread, KPRIORITY Priority)
 {
-    KIRQL oldIrql = KiAcquireLock(&KiDispatcherLock);
+    KIRQL     oldIrql = KiLockDispatcher();
     KPRIORITY before = Thread->Priority;
     Priority = max(LOW_PRIORITY, min(Priority, HIGH_PRIORITY));
     Thread->BasePriority = (SCHAR)Priority;
@@ -186,7 +187,7 @@ KPRIORITY NTAPI KeQueryPriorityThread(PKTHREAD Thread)
 /* Relative to the priority that threads start with; the increment before comes back. */
 LONG NTAPI KeSetBasePriorityThread(PKTHREAD Thread, LONG Increment)
 {
-    LONG before = Thread->BasePriority - KI_DEFAULT_PRIORITY;
+    LONG      before = Thread->BasePriority - KI_DEFAULT_PRIORITY;
     KPRIORITY base = KI_DEFAULT_PRIORITY + max(-KI_DEFAULT_PRIORITY, min(Increment, HIGH_PRIORITY));
     (void)KeSetPriorityThread(Thread, base);
     return before;
@@ -199,14 +200,16 @@ ULONG NTAPI KeQueryRuntimeThread(PKTHREAD Thread, PULONG UserTime)
     return Thread->KernelTime;
 }
 
-/* Every thread switch and interrupt keeps the whole floating-point and vector state, so a driver has nothing to save. */
-NTSTATUS NTAPI (KeSaveFloatingPointState)(PKFLOATING_SAVE FloatSave)
+/*
+ * Every thread switch and interrupt keeps the whole floating-point and vector state, so a driver has nothing to save.
+ */
+NTSTATUS NTAPI(KeSaveFloatingPointState)(PKFLOATING_SAVE FloatSave)
 {
     UNREFERENCED_PARAMETER(FloatSave);
     return STATUS_SUCCESS;
 }
 
-NTSTATUS NTAPI (KeRestoreFloatingPointState)(PKFLOATING_SAVE FloatSave)
+NTSTATUS NTAPI(KeRestoreFloatingPointState)(PKFLOATING_SAVE FloatSave)
 {
     UNREFERENCED_PARAMETER(FloatSave);
     return STATUS_SUCCESS;

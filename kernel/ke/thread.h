@@ -14,47 +14,54 @@
 #define KI_QUANTUM_TICKS    2    /* clock ticks of 1/64 s before an equal thread gets its turn */
 
 typedef enum _KTHREAD_STATE {
-    Initialized, Ready, Running, Standby, Terminated, Waiting, Transition, DeferredReady
+    Initialized,
+    Ready,
+    Running,
+    Standby,
+    Terminated,
+    Waiting,
+    Transition,
+    DeferredReady
 } KTHREAD_STATE;
 
 /* Fields are guarded by the dispatcher lock unless their note says otherwise; "own" means the thread itself. */
 typedef struct _KTHREAD {
-    DISPATCHER_HEADER Header;             /* signalled when the thread has ended */
-    ULONG64           KernelStack;        /* saved RSP while not running; kernel/amd64/switch.asm knows the offset */
-    ULONG64           StackBase;          /* one past the highest byte */
-    ULONG64           StackLimit;         /* lowest usable byte */
-    PVOID             FloatingState;      /* FXSAVE area, 16-aligned, inside this structure; offset known to switch.asm */
-    KAPC_STATE        ApcState;           /* ApcState.Process is the address space in use */
-    KAPC_STATE        SavedApcState;      /* while attached */
+    DISPATCHER_HEADER Header;        /* signalled when the thread has ended */
+    ULONG64           KernelStack;   /* saved RSP while not running; kernel/amd64/switch.asm knows the offset */
+    ULONG64           StackBase;     /* one past the highest byte */
+    ULONG64           StackLimit;    /* lowest usable byte */
+    PVOID             FloatingState; /* FXSAVE area, 16-aligned, inside this structure; offset known to switch.asm */
+    KAPC_STATE        ApcState;      /* ApcState.Process is the address space in use */
+    KAPC_STATE        SavedApcState; /* while attached */
 
-    KPROCESS         *Process;            /* to which the thread belongs; constant */
-    LIST_ENTRY        ThreadListEntry;    /* KPROCESS.ThreadListHead; once dead, the list of the dead */
+    KPROCESS  *Process;         /* to which the thread belongs; constant */
+    LIST_ENTRY ThreadListEntry; /* KPROCESS.ThreadListHead; once dead, the list of the dead */
 
-    LIST_ENTRY        ReadyListEntry;     /* while Ready */
-    KAFFINITY         Affinity;           /* where it may run: UserAffinity, or what KeSetSystemAffinityThread said */
-    KAFFINITY         UserAffinity;
-    BOOLEAN           SystemAffinityActive;
-    volatile UCHAR    State;              /* KTHREAD_STATE */
-    SCHAR             Priority;           /* 0..31, KI_IDLE_PRIORITY */
-    SCHAR             BasePriority;       /* Priority without the boost of a wait that ended; below 16 it decays to this */
-    volatile SCHAR    Quantum;            /* ticks left; counted down by the clock of the CPU it runs on */
-    BOOLEAN           Preempted;          /* goes to the head of its ready queue, since its quantum has not ended */
-    ULONG             NextProcessor;      /* where it runs, is to run next, or ran last */
-    ULONG             KernelTime;         /* ticks; clock interrupt */
-    ULONG64           ContextSwitches;    /* times it was switched to */
+    LIST_ENTRY     ReadyListEntry; /* while Ready */
+    KAFFINITY      Affinity;       /* where it may run: UserAffinity, or what KeSetSystemAffinityThread said */
+    KAFFINITY      UserAffinity;
+    BOOLEAN        SystemAffinityActive;
+    volatile UCHAR State;           /* KTHREAD_STATE */
+    SCHAR          Priority;        /* 0..31, KI_IDLE_PRIORITY */
+    SCHAR          BasePriority;    /* Priority without the boost of a wait that ended; below 16 it decays to this */
+    volatile SCHAR Quantum;         /* ticks left; counted down by the clock of the CPU it runs on */
+    BOOLEAN        Preempted;       /* goes to the head of its ready queue, since its quantum has not ended */
+    ULONG          NextProcessor;   /* where it runs, is to run next, or ran last */
+    ULONG          KernelTime;      /* ticks; clock interrupt */
+    ULONG64        ContextSwitches; /* times it was switched to */
 
-    KWAIT_BLOCK       WaitBlock[THREAD_WAIT_OBJECTS + 1]; /* the last is the time limit's */
-    KWAIT_BLOCK      *WaitBlocks;         /* while Waiting: WaitCount blocks, linked to their objects */
-    ULONG             WaitCount;
-    NTSTATUS          WaitStatus;         /* how the wait ended */
-    KTIMER            Timer;              /* of the time limit */
-    BOOLEAN           WaitTimerActive;    /* the last wait block is linked to Timer */
-    KIRQL             WaitIrql;           /* below which the thread will be when the wait ends */
-    KPROCESSOR_MODE   WaitMode;
-    BOOLEAN           Alertable;
-    UCHAR             WaitReason;         /* KWAIT_REASON */
-    BOOLEAN           WaitNext;           /* own: it came from a Ke routine with Wait = TRUE, still at DISPATCH_LEVEL */
-    LIST_ENTRY        MutantListHead;     /* KMUTANT.MutantListEntry: those it owns */
+    KWAIT_BLOCK     WaitBlock[THREAD_WAIT_OBJECTS + 1]; /* the last is the time limit's */
+    KWAIT_BLOCK    *WaitBlocks;                         /* while Waiting: WaitCount blocks, linked to their objects */
+    ULONG           WaitCount;
+    NTSTATUS        WaitStatus;      /* how the wait ended */
+    KTIMER          Timer;           /* of the time limit */
+    BOOLEAN         WaitTimerActive; /* the last wait block is linked to Timer */
+    KIRQL           WaitIrql;        /* below which the thread will be when the wait ends */
+    KPROCESSOR_MODE WaitMode;
+    BOOLEAN         Alertable;
+    UCHAR           WaitReason;     /* KWAIT_REASON */
+    BOOLEAN         WaitNext;       /* own: it came from a Ke routine with Wait = TRUE, still at DISPATCH_LEVEL */
+    LIST_ENTRY      MutantListHead; /* KMUTANT.MutantListEntry: those it owns */
 
     union {
         struct {
@@ -63,15 +70,15 @@ typedef struct _KTHREAD {
         };
         volatile ULONG CombinedApcDisable;
     };
-    UCHAR             ApcStateIndex;      /* KAPC_ENVIRONMENT: OriginalApcEnvironment, or Attached */
-    BOOLEAN           ApcQueueable;       /* false once it ends */
-    KPROCESSOR_MODE   PreviousMode;       /* own */
+    UCHAR           ApcStateIndex; /* KAPC_ENVIRONMENT: OriginalApcEnvironment, or Attached */
+    BOOLEAN         ApcQueueable;  /* false once it ends */
+    KPROCESSOR_MODE PreviousMode;  /* own */
 
-    VOID            (*SystemRoutine)(PKSTART_ROUTINE StartRoutine, PVOID StartContext); /* constant */
-    PKSTART_ROUTINE   StartRoutine;       /* constant */
-    PVOID             StartContext;       /* constant */
+    VOID (*SystemRoutine)(PKSTART_ROUTINE StartRoutine, PVOID StartContext); /* constant */
+    PKSTART_ROUTINE StartRoutine;                                            /* constant */
+    PVOID           StartContext;                                            /* constant */
 
-    UCHAR             FloatingArea[sizeof(XSAVE_FORMAT) + 15]; /* FloatingState lies in it */
+    UCHAR FloatingArea[sizeof(XSAVE_FORMAT) + 15]; /* FloatingState lies in it */
 } KTHREAD;
 
 C_ASSERT(FIELD_OFFSET(KTHREAD, KernelStack) == 0x18);
@@ -79,11 +86,11 @@ C_ASSERT(FIELD_OFFSET(KTHREAD, FloatingState) == 0x30);
 
 /* What a thread starts with. SystemRoutine runs first, at PASSIVE_LEVEL, calls StartRoutine and does not return. */
 typedef struct _KI_THREAD_START {
-    KPROCESS         *Process;
-    PVOID             StackBase;          /* of a stack of KI_KERNEL_STACK_BYTES */
-    VOID            (*SystemRoutine)(PKSTART_ROUTINE StartRoutine, PVOID StartContext);
-    PKSTART_ROUTINE   StartRoutine;
-    PVOID             StartContext;
+    KPROCESS *Process;
+    PVOID     StackBase; /* of a stack of KI_KERNEL_STACK_BYTES */
+    VOID (*SystemRoutine)(PKSTART_ROUTINE StartRoutine, PVOID StartContext);
+    PKSTART_ROUTINE StartRoutine;
+    PVOID           StartContext;
 } KI_THREAD_START;
 
 /* Make Thread from memory that the caller owns; it does not run before KiStartThread. Any IRQL. */
@@ -109,7 +116,10 @@ DECLSPEC_NORETURN VOID KiTerminateThread(VOID);
  */
 KTHREAD *KiWaitForDeadThread(VOID);
 
-/* Wait until every thread that was signalled before the call has been taken by KiWaitForDeadThread and freed. PASSIVE_LEVEL. */
+/*
+ * Wait until every thread that was signalled before the call has been taken by KiWaitForDeadThread and freed.
+ * PASSIVE_LEVEL.
+ */
 VOID KiWaitForReaper(VOID);
 
 /* First C code of a thread, called by KiThreadStartup with the dispatcher lock held. */
@@ -118,8 +128,8 @@ DECLSPEC_NORETURN VOID KiEnterThread(VOID);
 VOID KiInitializeReaper(VOID);
 
 /*
- * kernel/amd64/switch.asm: save the registers of From, go on where To stopped. Returns when From is switched to again, perhaps on
- * another CPU. => DISPATCH_LEVEL, the dispatcher lock held.
+ * kernel/amd64/switch.asm: save the registers of From, go on where To stopped. Returns when From is switched to
+ * again, perhaps on another CPU. => DISPATCH_LEVEL, the dispatcher lock held.
  */
 VOID KiSwapContext(KTHREAD *From, KTHREAD *To);
 VOID KiThreadStartup(VOID);
@@ -127,6 +137,6 @@ VOID KiThreadStartup(VOID);
 /* Where a thread that does not run will go on: with RSP = KernelStack the unwinder starts here. */
 extern const UCHAR KiSwapContextResume[];
 
-ULONG    NTAPI KeQueryRuntimeThread(PKTHREAD Thread, PULONG UserTime);
-NTSTATUS NTAPI (KeSaveFloatingPointState)(PKFLOATING_SAVE FloatSave);
-NTSTATUS NTAPI (KeRestoreFloatingPointState)(PKFLOATING_SAVE FloatSave);
+ULONG NTAPI KeQueryRuntimeThread(PKTHREAD Thread, PULONG UserTime);
+NTSTATUS    NTAPI(KeSaveFloatingPointState)(PKFLOATING_SAVE FloatSave);
+NTSTATUS    NTAPI(KeRestoreFloatingPointState)(PKFLOATING_SAVE FloatSave);

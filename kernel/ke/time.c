@@ -1,10 +1,10 @@
 /*
  * Time.
  *
- * CPU 0's clock interrupt is the only writer. The shared page holds each time as a KSYSTEM_TIME: a 64-bit value whose high half stands
- * twice. A reader that cannot load 64 bits at once takes High1Time, LowPart, High2Time and repeats while the two highs differ; the
- * writer stores High2Time first and then the other eight bytes with one store, and x86 keeps that order. The kernel's own
- * code reads KiInterruptTime.
+ * CPU 0's clock interrupt is the only writer. The shared page holds each time as a KSYSTEM_TIME: a 64-bit value whose
+ * high half stands twice. A reader that cannot load 64 bits at once takes High1Time, LowPart, High2Time and repeats
+ * while the two highs differ; the writer stores High2Time first and then the other eight bytes with one store, and
+ * x86 keeps that order. The kernel's own code reads KiInterruptTime.
  */
 #include "kernel/ke/time.h"
 
@@ -35,15 +35,15 @@ C_ASSERT(FIELD_OFFSET(KUSER_SHARED_DATA, ActiveGroupCount) == 0x3C4);
 #define KI_SHARED_BUILD_NUMBER 6
 C_ASSERT(FIELD_OFFSET(KUSER_SHARED_DATA, Reserved2) + KI_SHARED_BUILD_NUMBER * sizeof(ULONG) == 0x260);
 
-#define KI_BUILD_NUMBER        19041
-#define KI_MACHINE_AMD64       0x8664 /* IMAGE_FILE_MACHINE_AMD64 */
-#define KI_LARGE_PAGE_BYTES    0x200000
-#define KI_NX_ALWAYS_ON        1
-#define KI_TICK_MULTIPLIER     0x0FA00000 /* milliseconds a tick (15.625) times 2^24 */
+#define KI_BUILD_NUMBER     19041
+#define KI_MACHINE_AMD64    0x8664 /* IMAGE_FILE_MACHINE_AMD64 */
+#define KI_LARGE_PAGE_BYTES 0x200000
+#define KI_NX_ALWAYS_ON     1
+#define KI_TICK_MULTIPLIER  0x0FA00000 /* milliseconds a tick (15.625) times 2^24 */
 #ifndef PF_FASTFAIL_AVAILABLE
-#define PF_FASTFAIL_AVAILABLE  23 /* nf-processthreadsapi-isprocessorfeaturepresent.md */
+#define PF_FASTFAIL_AVAILABLE 23 /* nf-processthreadsapi-isprocessorfeaturepresent.md */
 #endif
-#define KI_CPUID_SSE3          0x1        /* SDM 2A CPUID leaf 1 ECX */
+#define KI_CPUID_SSE3 0x1 /* SDM 2A CPUID leaf 1 ECX */
 
 volatile ULONG64 KiInterruptTime;
 ULONG64          KiSystemTimeBias;
@@ -69,9 +69,15 @@ static VOID KiPublishTime(VOID)
 static VOID KiFillProcessorFeatures(BOOLEAN *Features)
 {
     static const UCHAR always[] = {
-        PF_COMPARE_EXCHANGE_DOUBLE, PF_MMX_INSTRUCTIONS_AVAILABLE, PF_XMMI_INSTRUCTIONS_AVAILABLE,
-        PF_RDTSC_INSTRUCTION_AVAILABLE, PF_PAE_ENABLED, PF_XMMI64_INSTRUCTIONS_AVAILABLE, PF_NX_ENABLED,
-        PF_COMPARE_EXCHANGE128, PF_FASTFAIL_AVAILABLE,
+        PF_COMPARE_EXCHANGE_DOUBLE,
+        PF_MMX_INSTRUCTIONS_AVAILABLE,
+        PF_XMMI_INSTRUCTIONS_AVAILABLE,
+        PF_RDTSC_INSTRUCTION_AVAILABLE,
+        PF_PAE_ENABLED,
+        PF_XMMI64_INSTRUCTIONS_AVAILABLE,
+        PF_NX_ENABLED,
+        PF_COMPARE_EXCHANGE128,
+        PF_FASTFAIL_AVAILABLE,
     };
     int leaf1[4];
     __cpuid(leaf1, 1);
@@ -129,7 +135,7 @@ VOID KiUpdateSystemTime(ULONG64 Elapsed100ns)
     KiCheckTimers();
 }
 
-ULONG64 NTAPI (KeQueryInterruptTime)(VOID)
+ULONG64 NTAPI(KeQueryInterruptTime)(VOID)
 {
     return KiInterruptTime;
 }
@@ -140,7 +146,7 @@ ULONGLONG NTAPI KeQueryUnbiasedInterruptTime(VOID)
     return KiInterruptTime;
 }
 
-VOID NTAPI (KeQuerySystemTime)(PLARGE_INTEGER CurrentTime)
+VOID NTAPI(KeQuerySystemTime)(PLARGE_INTEGER CurrentTime)
 {
     CurrentTime->QuadPart = (LONGLONG)(KiInterruptTime + KiSystemTimeBias);
 }
@@ -151,7 +157,7 @@ VOID NTAPI KeQuerySystemTimePrecise(PLARGE_INTEGER CurrentTime)
     (KeQuerySystemTime)(CurrentTime);
 }
 
-VOID NTAPI (KeQueryTickCount)(PLARGE_INTEGER TickCount)
+VOID NTAPI(KeQueryTickCount)(PLARGE_INTEGER TickCount)
 {
     TickCount->QuadPart = *(volatile LONGLONG *)&KiTickCount;
 }

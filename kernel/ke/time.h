@@ -12,8 +12,8 @@ extern volatile ULONG64 KiInterruptTime;
 extern ULONG64 KiSystemTimeBias;
 
 /*
- * Fill the shared page, which is mapped read-write at KI_USER_SHARED_DATA from now on; SystemTime is UTC now, in 100 ns since
- * 1601. Once, before the clock ticks.
+ * Fill the shared page, which is mapped read-write at KI_USER_SHARED_DATA from now on; SystemTime is UTC now, in 100
+ * ns since 1601. Once, before the clock ticks.
  */
 VOID KiInitializeTime(ULONG64 SystemTime);
 
@@ -25,7 +25,7 @@ VOID KiPublishPhysicalPages(ULONG Count);
 VOID KiUpdateSystemTime(ULONG64 Elapsed100ns);
 
 /* The exports; the driver kit has macros of the same names. */
-ULONG64 NTAPI (KeQueryInterruptTime)(VOID);
-VOID    NTAPI (KeQuerySystemTime)(PLARGE_INTEGER CurrentTime);
-VOID    NTAPI (KeQueryTickCount)(PLARGE_INTEGER TickCount);
-VOID    NTAPI KeQuerySystemTimePrecise(PLARGE_INTEGER CurrentTime);
+ULONG64    NTAPI(KeQueryInterruptTime)(VOID);
+VOID       NTAPI(KeQuerySystemTime)(PLARGE_INTEGER CurrentTime);
+VOID       NTAPI(KeQueryTickCount)(PLARGE_INTEGER TickCount);
+VOID NTAPI KeQuerySystemTimePrecise(PLARGE_INTEGER CurrentTime);

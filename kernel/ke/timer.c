@@ -1,16 +1,16 @@
 /*
  * Timers.
  *
- * Representation. A wheel of TIMER_TABLE_SIZE buckets, each for the timers whose due time (interrupt time, 100 ns) lies in the same
- * 13 ms, modulo the wheel's 6.7 s; in a bucket the earliest stands first. A bucket's DueTime repeats the first timer's, so that the
- * clock interrupt, which takes no lock, can look at it with one load.
+ * Representation. A wheel of TIMER_TABLE_SIZE buckets, each for the timers whose due time (interrupt time, 100 ns)
+ * lies in the same 13 ms, modulo the wheel's 6.7 s; in a bucket the earliest stands first. A bucket's DueTime repeats
+ * the first timer's, so that the clock interrupt, which takes no lock, can look at it with one load.
  *
  * The clock looks at each bucket from that of its last look to that of now, both included. KiExpireTimers, in CPU 0's
  * dispatch interrupt, has a hand of its own and so loses nothing when several ticks pass before it runs.
  *
- * A timer that is set while its moment passes. The setter stores the bucket's DueTime, executes a full fence and reads
- * KiInterruptTime; the clock stores KiInterruptTime, executes a full fence and reads the DueTimes. One of them sees the other:
- * the clock finds the timer, or the setter finds that it is due, takes it out and expires it itself.
+ * A timer that is set while its moment passes. The setter stores the bucket's DueTime, executes a full fence and
+ * reads KiInterruptTime; the clock stores KiInterruptTime, executes a full fence and reads the DueTimes. One of them
+ * sees the other: the clock finds the timer, or the setter finds that it is due, takes it out and expires it itself.
  *
  * Locking and IRQL. The dispatcher lock guards everything but the clock's loads.
  */
@@ -55,20 +55,16 @@ VOID KiInitializeTimers(VOID)
     }
 }
 
-KI_DUE_TIME KiDueTime(const LARGE_INTEGER *Time)
+KI_DUE_TIME KiDueTime(LARGE_INTEGER Time)
 {
     ULONG64 now = KiInterruptTime;
-    if (Time == NULL) {
-        return (KI_DUE_TIME){ .Kind = KiDueNever };
+    if (Time.QuadPart < 0) {
+        return (KI_DUE_TIME){ .Kind = KiDueAt, .Time = now - (ULONG64)Time.QuadPart };
     }
-    if (Time->QuadPart < 0) {
-        ULONG64 due = now - (ULONG64)Time->QuadPart;
-        return (KI_DUE_TIME){ .Kind = KiDueAt, .Time = due };
+    if ((ULONG64)Time.QuadPart <= now + KiSystemTimeBias) {
+        return (KI_DUE_TIME){ .Kind = KiDueNow, .Time = now };
     }
-    if ((ULONG64)Time->QuadPart <= now + KiSystemTimeBias) {
-        return (KI_DUE_TIME){ .Kind = KiDueNow };
-    }
-    return (KI_DUE_TIME){ .Kind = KiDueAt, .Time = (ULONG64)Time->QuadPart - KiSystemTimeBias };
+    return (KI_DUE_TIME){ .Kind = KiDueAt, .Time = (ULONG64)Time.QuadPart - KiSystemTimeBias };
 }
 
 static VOID KiNoteFirstTimer(KI_TIMER_BUCKET *Bucket) KI_DISPATCHER_LOCKED
@@ -88,7 +84,7 @@ VOID KiRemoveTimer(KTIMER *Timer)
 bool KiInsertTimer(KTIMER *Timer, ULONG64 DueTime)
 {
     KI_TIMER_BUCKET *bucket = KiBucket(DueTime >> KI_TIMER_BUCKET_SHIFT);
-    LIST_ENTRY *before = bucket->ListHead.Blink;
+    LIST_ENTRY      *before = bucket->ListHead.Blink;
     while (before != &bucket->ListHead &&
            CONTAINING_RECORD(before, KTIMER, TimerListEntry)->DueTime.QuadPart > DueTime) {
         before = before->Blink;
@@ -109,7 +105,7 @@ VOID KiCheckTimers(VOID)
 {
     ULONG64 now = KiInterruptTime;
     ULONG64 last = now >> KI_TIMER_BUCKET_SHIFT;
-    bool due = false;
+    bool    due = false;
     KiFullFence();
     for (ULONG64 number = KiFirstBucket(KiClockHand, last); number <= last && !due; number++) {
         due = KiBucket(number)->DueTime <= now;
@@ -173,18 +169,15 @@ VOID NTAPI KeInitializeTimer(PKTIMER Timer)
 
 BOOLEAN NTAPI KeSetTimerEx(PKTIMER Timer, LARGE_INTEGER DueTime, LONG Period, PKDPC Dpc)
 {
-    KIRQL oldIrql = KiAcquireLock(&KiDispatcherLock);
-    KI_DUE_TIME due = KiDueTime(&DueTime);
-    BOOLEAN wasInserted = Timer->Header.Inserted != 0;
+    KIRQL       oldIrql = KiLockDispatcher();
+    KI_DUE_TIME due = KiDueTime(DueTime);
+    BOOLEAN     wasInserted = Timer->Header.Inserted != 0;
     if (wasInserted) {
         KiRemoveTimer(Timer);
     }
     Timer->Header.SignalState = 0;
     Timer->Dpc = Dpc;
     Timer->Period = (ULONG)Period;
-    if (due.Kind == KiDueNow) {
-        due.Time = KiInterruptTime;
-    }
     if (!KiInsertTimer(Timer, due.Time)) {
         KiSignalTimer(Timer);
     }
@@ -206,12 +199,12 @@ BOOLEAN NTAPI KeSetCoalescableTimer(PKTIMER Timer, LARGE_INTEGER DueTime, ULONG 
 
 BOOLEAN NTAPI KeCancelTimer(PKTIMER Timer)
 {
-    KIRQL oldIrql = KiAcquireLock(&KiDispatcherLock);
+    KIRQL   oldIrql = KiLockDispatcher();
     BOOLEAN wasInserted = Timer->Header.Inserted != 0;
     if (wasInserted) {
         KiRemoveTimer(Timer);
     }
-    KiReleaseLock(&KiDispatcherLock, oldIrql);
+    KiUnlockDispatcher(oldIrql);
     return wasInserted;
 }
 

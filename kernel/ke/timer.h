@@ -14,11 +14,17 @@ typedef enum _KI_DUE_KIND {
 
 typedef struct _KI_DUE_TIME {
     KI_DUE_KIND Kind;
-    ULONG64     Time; /* interrupt time, for KiDueAt */
+    ULONG64     Time; /* interrupt time; not for KiDueNever */
 } KI_DUE_TIME;
 
-/* Time, relative when negative, else system time; NULL means never, and a value of 0 now. Any IRQL. */
-KI_DUE_TIME KiDueTime(const LARGE_INTEGER *Time);
+/* Time, relative when negative, else system time, of which 0 is long over. Any IRQL. */
+KI_DUE_TIME KiDueTime(LARGE_INTEGER Time);
+
+/* The same for a time limit, which may be NULL: never. */
+static inline KI_DUE_TIME KiDueLimit(const LARGE_INTEGER *Timeout)
+{
+    return Timeout != NULL ? KiDueTime(*Timeout) : (KI_DUE_TIME){ .Kind = KiDueNever };
+}
 
 VOID KiInitializeTimers(VOID);
 

@@ -1,22 +1,25 @@
 /*
  * TLB shootdown.
  *
- * Problem. A CPU that changed a page-table entry must know that no CPU still uses the old one before the frame or the address
- * goes to another use.
+ * Problem. A CPU that changed a page-table entry must know that no CPU still uses the old one before the frame or the
+ * address goes to another use.
  *
- * Terms. The initiator changed the entries. A target is another CPU that may hold a translation made from them: for kernel space every
- * CPU, for a process's the CPUs of its ActiveProcessors set.
+ * Terms. The initiator changed the entries. A target is another CPU that may hold a translation made from them: for
+ * kernel space every CPU, for a process's the CPUs of its ActiveProcessors set.
  *
  * Invariants.
- *  - Active set. A CPU that loads a process's CR3 sets its own bit in ActiveProcessors first (a locked instruction, so the bit is
- *    visible before any walk of the tables); a flusher changes the PTE, executes a full fence, then reads the set. Either the
- *    flusher sees the bit and asks, or the CPU's walk comes after the fence and sees the new entry.
+ *  - Active set. A CPU that loads a process's CR3 sets its own bit in ActiveProcessors first (a locked instruction,
+ *    so the bit is visible before any walk of the tables); a flusher changes the PTE, executes a full fence, then
+ *    reads the set. Either the flusher sees the bit and asks, or the CPU's walk comes after the fence and sees the
+ *    new entry.
  *  - A CPU that leaves clears its bit after CR3 points elsewhere (the load dropped the non-global translations).
- *  - Order of a whole unmap: clear the entries, flush here and there, and only then drop the frames' references and release the address.
+ *  - Order of a whole unmap: clear the entries, flush here and there, and only then drop the frames' references
+ *    and release the address.
  *
  * Locking and IRQL. Runs at IPI_LEVEL; takes no lock. Callers may hold any lock but one taken with interrupts off.
  *
- * Cost. One interrupt a target and call whatever the number of pages; a list longer than KI_FULL_FLUSH_PAGES empties the whole TLB.
+ * Cost. One interrupt a target and call whatever the number of pages; a list longer than KI_FULL_FLUSH_PAGES empties
+ * the whole TLB.
  *
  * Left out. Merging, deferral and generations: the caller's unmap is eager.
  */
@@ -64,8 +67,8 @@ void KiServeTlbRequests(KPRCB *Prcb)
 }
 
 /*
- * Flush here and on the CPUs of *ActiveSet. Here last: it overlaps with the others' work. The set is read after the fence that
- * orders it behind the caller's stores to the entries.
+ * Flush here and on the CPUs of *ActiveSet. Here last: it overlaps with the others' work. The set is read after the
+ * fence that orders it behind the caller's stores to the entries.
  */
 static void KiFlush(const volatile LONG64 *ActiveSet, const void *Va, PFN_COUNT PageCount)
 {

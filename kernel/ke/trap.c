@@ -1,12 +1,14 @@
 /*
- * Traps: what the processor reports, turned into an interrupt handler's call, a resolved fault, an exception or a bug check.
+ * Traps: what the processor reports, turned into an interrupt handler's call, a resolved fault, an exception or a bug
+ * check.
  *
- * Interrupts (vectors 31 and up, exceptions' own aside) run at IRQL = vector / 16 with interrupts on. CR8 is raised before
- * the EOI and before STI, so nothing of the same class nests. The stub cleared AC: no interrupt handler or DPC touches a user page.
+ * Interrupts (vectors 31 and up, exceptions' own aside) run at IRQL = vector / 16 with interrupts on. CR8 is raised
+ * before the EOI and before STI, so nothing of the same class nests. The stub cleared AC: no interrupt handler or DPC
+ * touches a user page.
  *
  * Faults keep the IRQL of the code that faulted. At DISPATCH_LEVEL or above a page fault that is not spurious ends the
- * system, 0xD1 when a driver's code faulted and 0xA when the kernel's did; below, the memory manager is asked, and what it
- * cannot resolve becomes an exception. Exceptions other than page faults go to the handlers at any IRQL.
+ * system, 0xD1 when a driver's code faulted and 0xA when the kernel's did; below, the memory manager is asked, and
+ * what it cannot resolve becomes an exception. Exceptions other than page faults go to the handlers at any IRQL.
  */
 #include "kernel/ke/trap.h"
 
@@ -19,12 +21,13 @@
 #include "kernel/ke/interlocked.h"
 #include "kernel/ke/ipi.h"
 
-#define KI_VECTOR_COUNT      256
-#define KI_TRAP_FASTFAIL     0x29 /* int 0x29: __fastfail, code in RCX */
-#define KI_TRAP_ASSERTION    0x2C /* int 0x2C: NT_ASSERT */
+#define KI_STUB_BYTES     16 /* one entry stub of kernel/amd64/entry.asm */
+#define KI_VECTOR_COUNT   256
+#define KI_TRAP_FASTFAIL  0x29 /* int 0x29: __fastfail, code in RCX */
+#define KI_TRAP_ASSERTION 0x2C /* int 0x2C: NT_ASSERT */
 
-extern const UCHAR   KiVectorStubs[];
-extern const ULONG64 KiVectorStubBytes;
+extern const UCHAR KiVectorStubs[];
+extern const UCHAR KiVectorStubsEnd[];
 
 KI_FAULT_CALLS KiFaultCalls;
 
@@ -33,11 +36,16 @@ static KI_INTERRUPT_HANDLER KiInterruptHandlers[KI_VECTOR_COUNT];
 
 /* Exceptions that become an NTSTATUS without further questions. */
 static const NTSTATUS KiTrapStatus[32] = {
-    [X86_TRAP_DE] = STATUS_INTEGER_DIVIDE_BY_ZERO, [X86_TRAP_DB] = STATUS_SINGLE_STEP,
-    [X86_TRAP_BP] = STATUS_BREAKPOINT,             [X86_TRAP_OF] = STATUS_INTEGER_OVERFLOW,
-    [X86_TRAP_BR] = STATUS_ARRAY_BOUNDS_EXCEEDED,  [X86_TRAP_UD] = STATUS_ILLEGAL_INSTRUCTION,
-    [X86_TRAP_GP] = STATUS_ACCESS_VIOLATION,       [X86_TRAP_AC] = STATUS_DATATYPE_MISALIGNMENT,
-    [X86_TRAP_MF] = STATUS_FLOAT_INVALID_OPERATION, [X86_TRAP_XM] = STATUS_FLOAT_MULTIPLE_TRAPS,
+    [X86_TRAP_DE] = STATUS_INTEGER_DIVIDE_BY_ZERO,
+    [X86_TRAP_DB] = STATUS_SINGLE_STEP,
+    [X86_TRAP_BP] = STATUS_BREAKPOINT,
+    [X86_TRAP_OF] = STATUS_INTEGER_OVERFLOW,
+    [X86_TRAP_BR] = STATUS_ARRAY_BOUNDS_EXCEEDED,
+    [X86_TRAP_UD] = STATUS_ILLEGAL_INSTRUCTION,
+    [X86_TRAP_GP] = STATUS_ACCESS_VIOLATION,
+    [X86_TRAP_AC] = STATUS_DATATYPE_MISALIGNMENT,
+    [X86_TRAP_MF] = STATUS_FLOAT_INVALID_OPERATION,
+    [X86_TRAP_XM] = STATUS_FLOAT_MULTIPLE_TRAPS,
 };
 
 static USHORT KiGateAttributes(ULONG Vector)
@@ -64,8 +72,9 @@ static USHORT KiGateAttributes(ULONG Vector)
 
 void KiInitializeIdt(void)
 {
+    NT_ASSERT(KiVectorStubsEnd - KiVectorStubs == KI_VECTOR_COUNT * KI_STUB_BYTES);
     for (ULONG vector = 0; vector < KI_VECTOR_COUNT; vector++) {
-        ULONG64 stub = (ULONG64)KiVectorStubs + vector * KiVectorStubBytes;
+        ULONG64 stub = (ULONG64)KiVectorStubs + vector * KI_STUB_BYTES;
         KiIdt[vector] = (KI_IDT_GATE){
             .OffsetLow = (USHORT)stub,
             .Selector = KGDT64_R0_CODE,
@@ -125,8 +134,8 @@ static void KiRaiseTrap(KTRAP_FRAME *Frame, NTSTATUS Status, ULONG InformationCo
 }
 
 /* A fault where none can be resolved: blame whoever's code touched the address. */
-#pragma clang diagnostic push
-#pragma clang diagnostic ignored "-Wframe-larger-than=" /* a CONTEXT; nothing returns from here */
+#pragma clang diagnostic      push
+#pragma clang diagnostic      ignored "-Wframe-larger-than=" /* a CONTEXT; nothing returns from here */
 static DECLSPEC_NORETURN void KiBugCheckFault(KTRAP_FRAME *Frame)
 {
     CONTEXT context;
@@ -146,7 +155,7 @@ static DECLSPEC_NORETURN void KiBugCheckTrap(KTRAP_FRAME *Frame, ULONG Code, ULO
 static void KiHandlePageFault(KTRAP_FRAME *Frame)
 {
     PVOID address = (PVOID)Frame->FaultAddress;
-    bool interruptsOn = (Frame->EFlags & X86_EFLAGS_IF) != 0;
+    bool  interruptsOn = (Frame->EFlags & X86_EFLAGS_IF) != 0;
     if (ExpResumeSListPop(Frame)) {
         return; /* the pop read a node that another CPU took and freed: it starts over */
     }
@@ -161,7 +170,7 @@ static void KiHandlePageFault(KTRAP_FRAME *Frame)
     }
     _enable();
     KPROCESSOR_MODE mode = (Frame->SegCs & 3) != 0 ? UserMode : KernelMode;
-    NTSTATUS status = KiFaultCalls.AccessFault(Frame->ErrorCode, address, mode, Frame);
+    NTSTATUS        status = KiFaultCalls.AccessFault(Frame->ErrorCode, address, mode, Frame);
     if (!NT_SUCCESS(status)) {
         KiRaiseTrap(Frame, status, 2, KiFaultAccess(Frame->ErrorCode), Frame->FaultAddress);
     }

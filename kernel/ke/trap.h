@@ -24,7 +24,7 @@ void KiHandleTrap(KTRAP_FRAME *Frame);
 /* The up-calls to mm, set once before the first fault that they must solve. */
 typedef struct _KI_FAULT_CALLS {
     NTSTATUS (*AccessFault)(ULONG64 ErrorCode, PVOID Address, KPROCESSOR_MODE Mode, KTRAP_FRAME *Frame);
-    bool     (*IsSpurious)(ULONG64 ErrorCode, PVOID Address);
+    bool (*IsSpurious)(ULONG64 ErrorCode, PVOID Address);
 } KI_FAULT_CALLS;
 
 extern KI_FAULT_CALLS KiFaultCalls;

@@ -1,18 +1,19 @@
 /*
  * Waits.
  *
- * Representation. A waiting thread has a wait block for each object, linked to the object's WaitListHead in the order of arrival, and
- * one more, linked to the thread's own timer, when the wait has a time limit. WaitKey is what the wait returns if that block
- * alone satisfies it: the object's index, or STATUS_TIMEOUT.
+ * Representation. A waiting thread has a wait block for each object, linked to the object's WaitListHead in the order
+ * of arrival, and one more, linked to the thread's own timer, when the wait has a time limit. WaitKey is what the
+ * wait returns if that block alone satisfies it: the object's index, or STATUS_TIMEOUT.
  *
- * Atomicity. Everything happens under the dispatcher lock. A wait for all takes nothing until every object is signalled and then takes
- * all of them in one hold of the lock; so nobody sees some of the objects taken.
+ * Atomicity. Everything happens under the dispatcher lock. A wait for all takes nothing until every object is
+ * signalled and then takes all of them in one hold of the lock; so nobody sees some of the objects taken.
  *
- * Kernel APCs. A thread that waits at PASSIVE_LEVEL is woken (STATUS_KERNEL_APC) to run them and then waits again, at the end
- * of the objects' lists; a time limit is turned into a moment before the first wait, so it does not start over.
+ * Kernel APCs. A thread that waits at PASSIVE_LEVEL is woken (STATUS_KERNEL_APC) to run them and then waits again, at
+ * the end of the objects' lists; a time limit is turned into a moment before the first wait, so it does not start
+ * over.
  *
- * IRQL. A wait that may block needs IRQL <= APC_LEVEL, the documents say; it is checked before anything else, so that a misuse
- * shows although the object happens to be signalled.
+ * IRQL. A wait that may block needs IRQL <= APC_LEVEL, the documents say; it is checked before anything else, so that
+ * a misuse shows although the object happens to be signalled.
  */
 #include "kernel/ke/wait.h"
 
@@ -25,7 +26,7 @@
 
 typedef struct _KI_WAIT {
     PVOID          *Objects;
-    KWAIT_BLOCK    *Blocks;   /* Count of them */
+    KWAIT_BLOCK    *Blocks; /* Count of them */
     ULONG           Count;
     WAIT_TYPE       Type;
     KWAIT_REASON    Reason;
@@ -36,7 +37,8 @@ typedef struct _KI_WAIT {
 
 static bool KiIsSignalled(const DISPATCHER_HEADER *Object, const KTHREAD *Thread) KI_DISPATCHER_LOCKED
 {
-    return Object->SignalState > 0 || (Object->Type == MutantObject && KiIsMutantOwner((const KMUTANT *)Object, Thread));
+    return Object->SignalState > 0 ||
+           (Object->Type == MutantObject && KiIsMutantOwner((const KMUTANT *)Object, Thread));
 }
 
 /* Thread's wait takes Object, which is signalled for it: 0, or STATUS_ABANDONED. */
@@ -98,8 +100,8 @@ VOID KiUnwaitThread(KTHREAD *Thread, NTSTATUS Status, KPRIORITY Increment)
 }
 
 /*
- * The block behind a thread that was woken is found from the block before it: that one belongs to another thread, or to a wait for
- * all of the same thread that was looked at already, with the same result.
+ * The block behind a thread that was woken is found from the block before it: that one belongs to another thread, or
+ * to a wait for all of the same thread that was looked at already, with the same result.
  */
 VOID KiWaitTest(DISPATCHER_HEADER *Object, KPRIORITY Increment)
 {
@@ -107,8 +109,8 @@ VOID KiWaitTest(DISPATCHER_HEADER *Object, KPRIORITY Increment)
     LIST_ENTRY *entry = head->Flink;
     while (Object->SignalState > 0 && entry != head) {
         KWAIT_BLOCK *block = CONTAINING_RECORD(entry, KWAIT_BLOCK, WaitListEntry);
-        KTHREAD *thread = block->Thread;
-        LIST_ENTRY *before = entry->Blink;
+        KTHREAD     *thread = block->Thread;
+        LIST_ENTRY  *before = entry->Blink;
         if (block->WaitType == WaitAny) {
             NTSTATUS status = KiTakeObject(Object, thread);
             KiUnwaitThread(thread, block->WaitKey | status, Increment);
@@ -136,9 +138,9 @@ VOID KiExitDispatcherForWait(KIRQL OldIrql, BOOLEAN Wait)
 }
 
 /* Acquire the dispatcher lock for a wait; the IRQL at which the wait returns comes back. */
-static KIRQL KiEnterWait(KTHREAD *Thread) __attribute__((acquire_capability(KiDispatcherLock)))
+static KIRQL KiEnterWait(KTHREAD *Thread) KI_DISPATCHER_ACQUIRES
 {
-    KIRQL oldIrql = KiAcquireLock(&KiDispatcherLock);
+    KIRQL oldIrql = KiLockDispatcher();
     if (Thread->WaitNext) {
         Thread->WaitNext = FALSE;
         return Thread->WaitIrql;
@@ -168,8 +170,8 @@ static bool KiTryWait(const KI_WAIT *Wait, KTHREAD *Thread, NTSTATUS *Status) KI
     return false;
 }
 
-static VOID KiLinkWaitBlock(KWAIT_BLOCK *Block, KTHREAD *Thread, DISPATCHER_HEADER *Object, USHORT Key)
-    KI_DISPATCHER_LOCKED
+static VOID KiLinkWaitBlock(KWAIT_BLOCK *Block, KTHREAD *Thread, DISPATCHER_HEADER *Object,
+                            USHORT Key) KI_DISPATCHER_LOCKED
 {
     Block->Thread = Thread;
     Block->Object = Object;
@@ -211,7 +213,7 @@ static bool KiBlockThread(const KI_WAIT *Wait, KTHREAD *Thread, KIRQL OldIrql) K
 static NTSTATUS KiWaitOnce(const KI_WAIT *Wait, KTHREAD *Thread)
 {
     NTSTATUS status = STATUS_KERNEL_APC;
-    KIRQL oldIrql = KiEnterWait(Thread);
+    KIRQL    oldIrql = KiEnterWait(Thread);
     if (KiIsKernelApcDue(Thread, oldIrql)) {
         KiExitDispatcher(oldIrql); /* the interrupt that delivers it is pending */
     } else if (KiTryWait(Wait, Thread, &status)) {
@@ -225,7 +227,7 @@ static NTSTATUS KiWaitOnce(const KI_WAIT *Wait, KTHREAD *Thread)
         KiExitDispatcher(oldIrql);
     } else {
         status = Thread->WaitStatus;
-        KiReleaseLock(&KiDispatcherLock, oldIrql);
+        KiUnlockDispatcher(oldIrql);
     }
     return status;
 }
@@ -243,24 +245,24 @@ static NTSTATUS KiWaitForObjects(const KI_WAIT *Wait)
     return status;
 }
 
-/* A wait with a time to wait is for threads below DISPATCH_LEVEL. Caller: who is to blame. */
-static VOID KiCheckWaitIrql(const KI_DUE_TIME *Limit, PVOID Object, PVOID Caller)
+/* At DISPATCH_LEVEL or above a thread may look, with a time limit of 0, but not wait. Caller: who is to blame. */
+static VOID KiCheckWaitIrql(KIRQL Irql, const LARGE_INTEGER *Timeout, PVOID Object, PVOID Caller)
 {
-    KIRQL irql = KeGetCurrentIrql();
     KTHREAD *thread = KeGetCurrentThread();
-    if (irql < DISPATCH_LEVEL || Limit->Kind == KiDueNow || thread->WaitNext) {
+    if ((Timeout != NULL && Timeout->QuadPart == 0) || thread->WaitNext) {
         return;
     }
     if (KiIsDpcActive()) {
         KeBugCheckEx(ATTEMPTED_SWITCH_FROM_DPC, (ULONG_PTR)thread, 0, thread->StackBase, 0);
     }
-    KeBugCheckEx(IRQL_NOT_LESS_OR_EQUAL, (ULONG_PTR)Object, irql, 0, (ULONG_PTR)Caller);
+    KeBugCheckEx(IRQL_NOT_LESS_OR_EQUAL, (ULONG_PTR)Object, Irql, 0, (ULONG_PTR)Caller);
 }
 
 NTSTATUS NTAPI KeWaitForMultipleObjects(ULONG Count, PVOID Object[], WAIT_TYPE WaitType, KWAIT_REASON WaitReason,
                                         KPROCESSOR_MODE WaitMode, BOOLEAN Alertable, PLARGE_INTEGER Timeout,
                                         PKWAIT_BLOCK WaitBlockArray)
 {
+    KIRQL         irql = KeGetCurrentIrql();
     const KI_WAIT wait = {
         .Objects = Object,
         .Blocks = WaitBlockArray != NULL ? WaitBlockArray : KeGetCurrentThread()->WaitBlock,
@@ -269,18 +271,21 @@ NTSTATUS NTAPI KeWaitForMultipleObjects(ULONG Count, PVOID Object[], WAIT_TYPE W
         .Reason = WaitReason,
         .Mode = WaitMode,
         .Alertable = Alertable,
-        .Limit = KiDueTime(Timeout),
+        .Limit = KiDueLimit(Timeout),
     };
     if (Count > (WaitBlockArray != NULL ? MAXIMUM_WAIT_OBJECTS : THREAD_WAIT_OBJECTS)) {
         KeBugCheckEx(MAXIMUM_WAIT_OBJECTS_EXCEEDED, 0, 0, 0, 0);
     }
-    KiCheckWaitIrql(&wait.Limit, Object, _ReturnAddress());
+    if (irql >= DISPATCH_LEVEL) {
+        KiCheckWaitIrql(irql, Timeout, Object, _ReturnAddress());
+    }
     return KiWaitForObjects(&wait);
 }
 
 NTSTATUS NTAPI KeWaitForSingleObject(PVOID Object, KWAIT_REASON WaitReason, KPROCESSOR_MODE WaitMode, BOOLEAN Alertable,
                                      PLARGE_INTEGER Timeout)
 {
+    KIRQL         irql = KeGetCurrentIrql();
     const KI_WAIT wait = {
         .Objects = &Object,
         .Blocks = KeGetCurrentThread()->WaitBlock,
@@ -289,26 +294,31 @@ NTSTATUS NTAPI KeWaitForSingleObject(PVOID Object, KWAIT_REASON WaitReason, KPRO
         .Reason = WaitReason,
         .Mode = WaitMode,
         .Alertable = Alertable,
-        .Limit = KiDueTime(Timeout),
+        .Limit = KiDueLimit(Timeout),
     };
-    KiCheckWaitIrql(&wait.Limit, Object, _ReturnAddress());
+    if (irql >= DISPATCH_LEVEL) {
+        KiCheckWaitIrql(irql, Timeout, Object, _ReturnAddress());
+    }
     return KiWaitForObjects(&wait);
 }
 
 NTSTATUS NTAPI KeDelayExecutionThread(KPROCESSOR_MODE WaitMode, BOOLEAN Alertable, PLARGE_INTEGER Interval)
 {
+    KIRQL         irql = KeGetCurrentIrql();
     const KI_WAIT wait = {
         .Type = WaitAny,
         .Reason = DelayExecution,
         .Mode = WaitMode,
         .Alertable = Alertable,
-        .Limit = KiDueTime(Interval),
+        .Limit = KiDueTime(*Interval),
     };
+    if (irql >= DISPATCH_LEVEL) {
+        KiCheckWaitIrql(irql, NULL, Interval, _ReturnAddress());
+    }
     if (wait.Limit.Kind == KiDueNow) {
         KiYieldExecution();
         return STATUS_SUCCESS;
     }
-    KiCheckWaitIrql(&wait.Limit, Interval, _ReturnAddress());
     NTSTATUS status = KiWaitForObjects(&wait);
     return status == STATUS_TIMEOUT ? STATUS_SUCCESS : status;
 }

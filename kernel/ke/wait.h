@@ -15,7 +15,8 @@ VOID KiWaitTest(DISPATCHER_HEADER *Object, KPRIORITY Increment) KI_DISPATCHER_LO
 VOID KiUnwaitThread(KTHREAD *Thread, NTSTATUS Status, KPRIORITY Increment) KI_DISPATCHER_LOCKED;
 
 /*
- * The end of a routine that has a Wait parameter, in place of KiExitDispatcher: when Wait, stay at DISPATCH_LEVEL, so that the
- * caller's wait, which must be next, begins before any other thread runs on this CPU, and have it return at OldIrql.
+ * The end of a routine that has a Wait parameter, in place of KiExitDispatcher: when Wait, stay at DISPATCH_LEVEL, so
+ * that the caller's wait, which must be next, begins before any other thread runs on this CPU, and have it return at
+ * OldIrql.
  */
 VOID KiExitDispatcherForWait(KIRQL OldIrql, BOOLEAN Wait) KI_DISPATCHER_RELEASES;

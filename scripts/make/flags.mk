@@ -16,8 +16,8 @@ TARGET_FLAGS := --target=x86_64-w64-windows-gnu -fms-extensions -isystem $(DDK) 
 	-DNTDDI_VERSION=0x0A000000 -DWINVER=0x0A00
 
 # No SSE, MMX or red zone in code that runs on any stack; unwind data for every function, or no stack is exact.
-KERNEL_CFLAGS := $(TARGET_FLAGS) -I. -std=gnu17 -O2 -g -gdwarf-4 -D_NTOSKRNL_ -D_NTSYSTEM_ -D_NTHALDLL_ -D_CRTIMP= -DDBG=1 \
-	-ffreestanding -fno-builtin -fno-strict-aliasing -mno-sse -mno-mmx -mno-red-zone \
+KERNEL_CFLAGS := $(TARGET_FLAGS) -I. -std=gnu17 -O2 -g -gdwarf-4 -D_NTOSKRNL_ -D_NTSYSTEM_ -D_NTHALDLL_ \
+	-D_CRTIMP= -DDBG=1 -ffreestanding -fno-builtin -fno-strict-aliasing -mno-sse -mno-mmx -mno-red-zone \
 	-mno-stack-arg-probe -fasynchronous-unwind-tables -Wframe-larger-than=1024 $(WARNINGS) $(EXTRA_CFLAGS)
 
 DRIVER_CFLAGS := $(TARGET_FLAGS) -std=gnu17 -O2 -g -gdwarf-4 -fasynchronous-unwind-tables -mno-stack-arg-probe \

@@ -1,7 +1,7 @@
 # ntoskrnl.exe: a PE32+ image, linked by GNU ld with linker.ld.
 KERNEL_C    := $(sort $(wildcard kernel/*.c kernel/*/*.c mm/*.c io/*.c io/ldr/*.c io/tracker/*.c tests/lib/*.c \
 	tests/rtl/*.c tests/ke/*.c tests/mm/*.c tests/io/*.c))
-KERNEL_ASM  := $(sort $(wildcard kernel/amd64/*.asm))
+KERNEL_ASM  := $(sort $(wildcard kernel/amd64/*.asm tests/ke/*.asm))
 KERNEL_OBJS := $(KERNEL_C:%.c=$(BUILD)/obj/%.o) $(KERNEL_ASM:%.asm=$(BUILD)/obj/%.obj) $(BUILD)/obj/gen/bindings.o
 
 $(BUILD)/obj/%.o: %.c scripts/make/flags.mk | $(BUILD)/tools/build
@@ -27,8 +27,8 @@ $(BUILD)/obj/gen/bindings.o: $(BUILD)/gen/bindings.c
 # Written aside and renamed: a run that has the old image open keeps it.
 $(BUILD)/ntoskrnl.exe: $(KERNEL_OBJS) linker.ld $(BUILD)/gen/ntoskrnl.def
 	$(call SAY,LD,$@)
-	$(Q)$(LD_KERNEL) -T linker.ld -e KiSystemStartup --subsystem native --image-base 0x140000000 --dynamicbase --nxcompat \
-		--enable-reloc-section --no-insert-timestamp -Map $(BUILD)/ntoskrnl.map -o $@.new $(KERNEL_OBJS) \
+	$(Q)$(LD_KERNEL) -T linker.ld -e KiSystemStartup --subsystem native --image-base 0x140000000 --dynamicbase \
+		--nxcompat --enable-reloc-section --no-insert-timestamp -Map $(BUILD)/ntoskrnl.map -o $@.new $(KERNEL_OBJS) \
 		$(BUILD)/gen/ntoskrnl.def
 	$(Q)mv $@.new $@
 

@@ -54,6 +54,7 @@ def test_named_tests_exist():
         for name in files:
             if name.endswith("_test.c"):
                 with open(os.path.join(folder, name)) as file:
-                    defined.update(".".join(each) for each in re.findall(r"^KTEST\((\w+),\s*(\w+)\)", file.read(), re.M))
+                    cases = re.findall(r"^KTEST\((\w+),\s*(\w+)\)", file.read(), re.M)
+                    defined.update(".".join(each) for each in cases)
     named = {test for *_, tests in rows() for test in tests.split(", ") if test not in ("", "misuse")}
     assert named and named <= defined, named - defined

@@ -27,8 +27,8 @@ typedef struct _TEST_APC {
     APC_RECORD Record;
 } TEST_APC;
 
-static VOID NTAPI KernelRoutine(PKAPC Apc, PKNORMAL_ROUTINE *NormalRoutine, PVOID *NormalContext, PVOID *SystemArgument1,
-                                PVOID *SystemArgument2)
+static VOID NTAPI KernelRoutine(PKAPC Apc, PKNORMAL_ROUTINE *NormalRoutine, PVOID *NormalContext,
+                                PVOID *SystemArgument1, PVOID *SystemArgument2)
 {
     APC_RECORD *record = &CONTAINING_RECORD(Apc, TEST_APC, Apc)->Record;
     record->KernelIrql = KeGetCurrentIrql();
@@ -64,7 +64,8 @@ static void InitializeSpecial(TEST_APC *Apc, PKTHREAD Thread)
 static void InitializeNormal(TEST_APC *Apc, PKTHREAD Thread)
 {
     RtlZeroMemory(Apc, sizeof(*Apc));
-    KeInitializeApc(&Apc->Apc, Thread, OriginalApcEnvironment, KernelRoutine, NULL, NormalRoutine, KernelMode, &Apc->Record);
+    KeInitializeApc(&Apc->Apc, Thread, OriginalApcEnvironment, KernelRoutine, NULL, NormalRoutine, KernelMode,
+                    &Apc->Record);
 }
 
 KTEST(ke_apc, special_runs_at_apc_level)

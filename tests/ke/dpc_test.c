@@ -24,7 +24,7 @@ typedef struct _DPC_RECORD {
 } DPC_RECORD;
 
 static KDEFERRED_ROUTINE RecordDpc;
-static VOID NTAPI RecordDpc(PKDPC Dpc, PVOID DeferredContext, PVOID SystemArgument1, PVOID SystemArgument2)
+static VOID NTAPI        RecordDpc(PKDPC Dpc, PVOID DeferredContext, PVOID SystemArgument1, PVOID SystemArgument2)
 {
     DPC_RECORD *record = DeferredContext;
     ULONG64     flags = __readeflags();
@@ -128,7 +128,7 @@ typedef struct _DPC_ORDER {
 } DPC_ORDER;
 
 static KDEFERRED_ROUTINE OrderDpc;
-static VOID NTAPI OrderDpc(PKDPC Dpc, PVOID DeferredContext, PVOID SystemArgument1, PVOID SystemArgument2)
+static VOID NTAPI        OrderDpc(PKDPC Dpc, PVOID DeferredContext, PVOID SystemArgument1, PVOID SystemArgument2)
 {
     DPC_ORDER *order = DeferredContext;
     UNREFERENCED_PARAMETER(Dpc);
@@ -171,7 +171,7 @@ KTEST(ke_dpc, may_queue_itself)
 }
 
 static KDEFERRED_ROUTINE SlowDpc;
-static VOID NTAPI SlowDpc(PKDPC Dpc, PVOID DeferredContext, PVOID SystemArgument1, PVOID SystemArgument2)
+static VOID NTAPI        SlowDpc(PKDPC Dpc, PVOID DeferredContext, PVOID SystemArgument1, PVOID SystemArgument2)
 {
     UNREFERENCED_PARAMETER(Dpc);
     UNREFERENCED_PARAMETER(SystemArgument1);
@@ -197,7 +197,7 @@ KTEST(ke_dpc, flush_waits_for_every_processor)
 }
 
 static KDEFERRED_ROUTINE SetEventDpc;
-static VOID NTAPI SetEventDpc(PKDPC Dpc, PVOID DeferredContext, PVOID SystemArgument1, PVOID SystemArgument2)
+static VOID NTAPI        SetEventDpc(PKDPC Dpc, PVOID DeferredContext, PVOID SystemArgument1, PVOID SystemArgument2)
 {
     UNREFERENCED_PARAMETER(Dpc);
     UNREFERENCED_PARAMETER(SystemArgument1);
@@ -227,7 +227,7 @@ typedef struct _DPC_STRESS {
 } DPC_STRESS;
 
 static KDEFERRED_ROUTINE StressDpc;
-static VOID NTAPI StressDpc(PKDPC Dpc, PVOID DeferredContext, PVOID SystemArgument1, PVOID SystemArgument2)
+static VOID NTAPI        StressDpc(PKDPC Dpc, PVOID DeferredContext, PVOID SystemArgument1, PVOID SystemArgument2)
 {
     DPC_STRESS *stress = DeferredContext;
     UNREFERENCED_PARAMETER(Dpc);

@@ -1,3 +1,6 @@
+/*
+ * Threads and moments for the tests of the execution model. Waits have a limit that only a hang reaches.
+ */
 #include "tests/ke/kethread.h"
 
 #include "kernel/amd64/intrin.h"
@@ -28,7 +31,7 @@ VOID KtJoin(PETHREAD Thread)
 bool KtUntilWaiting(PETHREAD Thread)
 {
     LARGE_INTEGER moment = KtMilliseconds(1);
-    ULONG64 end = KeQueryInterruptTime() + (ULONG64)KT_PATIENCE_MS * UNITS_PER_MS;
+    ULONG64       end = KeQueryInterruptTime() + (ULONG64)KT_PATIENCE_MS * UNITS_PER_MS;
     while (Thread->Tcb.State != Waiting) {
         if (KeQueryInterruptTime() > end) {
             KtReport(__FILE__, __LINE__, "a thread does not come to wait: its state is %u", Thread->Tcb.State);

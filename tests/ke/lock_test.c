@@ -15,7 +15,7 @@
 #define DEVICE_IRQL 5
 
 static KDEFERRED_ROUTINE CountDpc;
-static VOID NTAPI CountDpc(PKDPC Dpc, PVOID DeferredContext, PVOID SystemArgument1, PVOID SystemArgument2)
+static VOID NTAPI        CountDpc(PKDPC Dpc, PVOID DeferredContext, PVOID SystemArgument1, PVOID SystemArgument2)
 {
     UNREFERENCED_PARAMETER(Dpc);
     UNREFERENCED_PARAMETER(SystemArgument1);
@@ -233,9 +233,9 @@ KTEST(ke_lock, slist_pop_starts_over_when_the_list_changed)
     SLIST_ENTRY  entry;
     InitializeSListHead(&head);
     ExpInterlockedPushEntrySList(&head, &entry);
-    KTRAP_FRAME frame = {
-        .Rip = (ULONG64)ExpInterlockedPopEntrySListFault, .R8 = (ULONG64)&head, .Rax = head.Alignment
-    };
+    KTRAP_FRAME frame = { .Rip = (ULONG64)ExpInterlockedPopEntrySListFault,
+                          .R8 = (ULONG64)&head,
+                          .Rax = head.Alignment };
     KT_EXPECT_FALSE(ExpResumeSListPop(&frame));
     ExpInterlockedPopEntrySList(&head);
     KT_EXPECT_TRUE(ExpResumeSListPop(&frame));

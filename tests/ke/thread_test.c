@@ -6,6 +6,7 @@
 #include "io/process.h"
 #include "kernel/amd64/cpu.h"
 #include "kernel/amd64/intrin.h"
+#include "kernel/ke/attach.h"
 #include "kernel/ke/schedule.h"
 #include "kernel/rtl/stackwalk.h"
 #include "tests/ke/kethread.h"
@@ -18,7 +19,7 @@
 #define MANY      32
 #define XMM_LANES 3
 
-ULONG KtFindChangedXmm(ULONG64 Seed, void (*Routine)(void *Context), void *Context); /* kernel/amd64/testxmm.asm */
+ULONG KtFindChangedXmm(ULONG64 Seed, void (*Routine)(void *Context), void *Context); /* tests/ke/xmm.asm */
 
 /* What a thread saw when it began. */
 typedef struct _BIRTH {
@@ -508,6 +509,24 @@ KTEST(ke_thread, attaching_changes_the_process)
     KT_EXPECT_EQ((ULONG64)IoGetCurrentProcess(), (ULONG64)system);
     KT_EXPECT_EQ(__readcr3(), system->Pcb.DirectoryTableBase);
     KT_EXPECT_EQ(process->Pcb.ActiveProcessors, 0);
+    ObDereferenceObject(process);
+}
+
+KTEST(ke_thread, simple_attaching)
+{
+    EPROCESS *process;
+    PEPROCESS system = IoGetCurrentProcess();
+    KT_ASSERT_STATUS(PspCreateProcess(&process), STATUS_SUCCESS);
+    KeDetachProcess(); /* nothing to undo, nothing done */
+    KeAttachProcess(&process->Pcb);
+    KeAttachProcess(&process->Pcb);
+    PEPROCESS attached = IoGetCurrentProcess();
+    BOOLEAN   isAttached = KeIsAttachedProcess();
+    KeDetachProcess();
+    KT_EXPECT_EQ((ULONG64)attached, (ULONG64)process);
+    KT_EXPECT_TRUE(isAttached);
+    KT_EXPECT_FALSE(KeIsAttachedProcess());
+    KT_EXPECT_EQ((ULONG64)IoGetCurrentProcess(), (ULONG64)system);
     ObDereferenceObject(process);
 }
 

@@ -7,12 +7,12 @@
 #include "tests/ke/kethread.h"
 #include "tests/lib/ktest.h"
 
-#define UNITS_PER_MS    10000
-#define TICK            156250
-#define READS           20000
-#define UNIX_2020       132223104000000000ll /* 2020-01-01 in 100 ns since 1601 */
-#define OFFSET_BUILD    0x260
-#define OFFSET_MAJOR    0x26C
+#define UNITS_PER_MS 10000
+#define TICK         156250
+#define READS        20000
+#define UNIX_2020    132223104000000000ll /* 2020-01-01 in 100 ns since 1601 */
+#define OFFSET_BUILD 0x260
+#define OFFSET_MAJOR 0x26C
 
 KTEST(ke_time, goes_on)
 {

@@ -11,7 +11,7 @@
 #define ROUNDS       200
 
 static KDEFERRED_ROUTINE CountDpc;
-static VOID NTAPI CountDpc(PKDPC Dpc, PVOID DeferredContext, PVOID SystemArgument1, PVOID SystemArgument2)
+static VOID NTAPI        CountDpc(PKDPC Dpc, PVOID DeferredContext, PVOID SystemArgument1, PVOID SystemArgument2)
 {
     UNREFERENCED_PARAMETER(Dpc);
     UNREFERENCED_PARAMETER(SystemArgument1);

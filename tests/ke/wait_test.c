@@ -75,33 +75,33 @@ KTEST(ke_wait, any_takes_one)
     KeInitializeEvent(&first, SynchronizationEvent, FALSE);
     KeInitializeEvent(&second, SynchronizationEvent, TRUE);
     KeInitializeSemaphore(&third, 2, 2);
-    KT_EXPECT_STATUS(
-        KeWaitForMultipleObjects(3, objects, WaitAny, Executive, KernelMode, FALSE, NULL, NULL), STATUS_WAIT_1);
+    KT_EXPECT_STATUS(KeWaitForMultipleObjects(3, objects, WaitAny, Executive, KernelMode, FALSE, NULL, NULL),
+                     STATUS_WAIT_1);
     KT_EXPECT_EQ(KeReadStateEvent(&second), 0);
     KT_EXPECT_EQ(KeReadStateSemaphore(&third), 2);
-    KT_EXPECT_STATUS(
-        KeWaitForMultipleObjects(3, objects, WaitAny, Executive, KernelMode, FALSE, NULL, NULL), STATUS_WAIT_2);
+    KT_EXPECT_STATUS(KeWaitForMultipleObjects(3, objects, WaitAny, Executive, KernelMode, FALSE, NULL, NULL),
+                     STATUS_WAIT_2);
     KT_EXPECT_EQ(KeReadStateSemaphore(&third), 1);
 }
 
 /* A thread in one wait for several objects. */
 typedef struct _WAITER {
-    PVOID           Objects[MANY_OBJECTS];
-    KWAIT_BLOCK    *Blocks; /* NULL: the thread's own do */
-    ULONG           Count;
-    WAIT_TYPE       Type;
-    NTSTATUS        Status;
-    KIRQL           Irql;
-    volatile LONG   Done;
-    volatile LONG  *Order; /* NULL, or counts the threads that are done */
-    LONG            Place; /* in that order */
+    PVOID          Objects[MANY_OBJECTS];
+    KWAIT_BLOCK   *Blocks; /* NULL: the thread's own do */
+    ULONG          Count;
+    WAIT_TYPE      Type;
+    NTSTATUS       Status;
+    KIRQL          Irql;
+    volatile LONG  Done;
+    volatile LONG *Order; /* NULL, or counts the threads that are done */
+    LONG           Place; /* in that order */
 } WAITER;
 
 static void NTAPI WaitOnce(PVOID Context)
 {
     WAITER *waiter = Context;
-    waiter->Status = KeWaitForMultipleObjects(waiter->Count, waiter->Objects, waiter->Type, Executive, KernelMode, FALSE,
-                                              NULL, waiter->Blocks);
+    waiter->Status = KeWaitForMultipleObjects(waiter->Count, waiter->Objects, waiter->Type, Executive, KernelMode,
+                                              FALSE, NULL, waiter->Blocks);
     waiter->Irql = KeGetCurrentIrql();
     if (waiter->Order != NULL) {
         waiter->Place = InterlockedIncrement(waiter->Order);
@@ -272,8 +272,7 @@ static void TakeAndGive(ULONG Index, void *Context)
     for (ULONG round = 0; round < ROUNDS; round++) {
         WAIT_TYPE      type = (round + Index) % 3 == 0 ? WaitAll : WaitAny;
         LARGE_INTEGER *limit = round % 5 == 0 ? &brief : NULL;
-        NTSTATUS       status =
-            KeWaitForMultipleObjects(2, objects, type, Executive, KernelMode, FALSE, limit, NULL);
+        NTSTATUS       status = KeWaitForMultipleObjects(2, objects, type, Executive, KernelMode, FALSE, limit, NULL);
         if (status == STATUS_TIMEOUT) {
             continue;
         }

@@ -28,7 +28,7 @@ KTEST(mm_fault, kernel_address_from_user_mode_is_an_access_violation)
 KTEST(mm_fault, stale_translation_is_spurious_and_a_real_violation_is_not)
 {
     static const ULONG64 readOnly = 1;
-    ULONG64 local = 0;
+    ULONG64              local = 0;
     KT_EXPECT_TRUE(MiIsSpuriousFault(X86_PF_P | X86_PF_W, &local));
     KT_EXPECT_FALSE(MiIsSpuriousFault(X86_PF_P | X86_PF_I, &local));
     KT_EXPECT_FALSE(MiIsSpuriousFault(X86_PF_P | X86_PF_W, (PVOID)&readOnly));
@@ -40,7 +40,7 @@ KTEST(mm_fault, stale_translation_is_spurious_and_a_real_violation_is_not)
 KTEST(mm_fault, kernels_touch_of_a_present_user_page_is_never_spurious)
 {
     KT_SPACE space;
-    UCHAR value = 1;
+    UCHAR    value = 1;
     KT_ASSERT_TRUE(KtEnterSpace(&space));
     UCHAR *base = KtCommitPages(&space, 1, PAGE_READWRITE);
     KT_EXPECT_STATUS(MiCopyToUser(base, &value, 1), STATUS_SUCCESS);
@@ -52,7 +52,7 @@ KTEST(mm_fault, kernels_touch_of_a_present_user_page_is_never_spurious)
 KTEST(mm_fault, making_resident_obeys_mode_and_protection)
 {
     KT_SPACE space;
-    ULONG64 local = 0;
+    ULONG64  local = 0;
     KT_ASSERT_TRUE(KtEnterSpace(&space));
     UCHAR *writable = KtCommitPages(&space, 1, PAGE_READWRITE);
     UCHAR *readOnly = KtCommitPages(&space, 1, PAGE_READONLY);

@@ -23,7 +23,7 @@ static void KtStoreWord(PFN_NUMBER Frame, ULONG64 Value)
 static ULONG64 KtFoldFrame(PFN_NUMBER Frame)
 {
     ULONG64 fold = 0;
-    KIRQL oldIrql;
+    KIRQL   oldIrql;
     KeRaiseIrql(DISPATCH_LEVEL, &oldIrql);
     const volatile ULONG64 *words = MiMapFrameInWindow(Frame, MiWindowTest);
     for (ULONG index = 0; index < PAGE_SIZE / sizeof(ULONG64); index++) {
@@ -60,7 +60,7 @@ KTEST(mm_pfn, new_frame_is_active_with_one_share)
 KTEST(mm_pfn, zeroed_frame_is_zero_though_it_was_dirty)
 {
     PFN_NUMBER frames[KT_FRAMES];
-    PFN_COUNT count = MiAllocateFrames(MiUsePool, MiPageAny, 0, MI_PFN_NONE, KT_FRAMES, frames);
+    PFN_COUNT  count = MiAllocateFrames(MiUsePool, MiPageAny, 0, MI_PFN_NONE, KT_FRAMES, frames);
     for (PFN_COUNT index = 0; index < count; index++) {
         KtStoreWord(frames[index], 0xDEADull);
     }
@@ -101,7 +101,7 @@ KTEST(mm_pfn, lock_keeps_a_released_frame)
 KTEST(mm_pfn, frame_can_be_locked_more_than_65535_times)
 {
     const ULONG lockCount = 70000;
-    PFN_NUMBER frame = MiAllocateFrame(MiUseProcess, MiPageAny);
+    PFN_NUMBER  frame = MiAllocateFrame(MiUseProcess, MiPageAny);
     KT_ASSERT_NE(frame, MI_PFN_NONE);
     for (ULONG lock = 0; lock < lockCount; lock++) {
         MiReferenceFrame(frame);
@@ -125,8 +125,8 @@ KTEST(mm_pfn, frames_come_from_the_range_that_is_asked_for)
 {
     const PFN_NUMBER low = 0x1000000ull >> PAGE_SHIFT;
     const PFN_NUMBER high = (0x4000000ull >> PAGE_SHIFT) - 1;
-    PFN_NUMBER frames[KT_FRAMES];
-    PFN_COUNT count = MiAllocateFrames(MiUseMdl, MiPageZeroed, low, high, KT_FRAMES, frames);
+    PFN_NUMBER       frames[KT_FRAMES];
+    PFN_COUNT        count = MiAllocateFrames(MiUseMdl, MiPageZeroed, low, high, KT_FRAMES, frames);
     KT_EXPECT_GT(count, 0);
     for (PFN_COUNT index = 0; index < count; index++) {
         KT_EXPECT_GE(frames[index], low);
@@ -145,10 +145,10 @@ KTEST(mm_pfn, range_without_ram_gives_nothing)
 
 KTEST(mm_pfn, contiguous_run_keeps_alignment_and_boundary)
 {
-    const PFN_COUNT count = 48;
+    const PFN_COUNT  count = 48;
     const PFN_NUMBER boundary = 64;
     const PFN_NUMBER align = 8;
-    PFN_NUMBER first = MiAllocateContiguousFrames(MiUseContiguous, 0, MI_PFN_NONE, count, boundary, align);
+    PFN_NUMBER       first = MiAllocateContiguousFrames(MiUseContiguous, 0, MI_PFN_NONE, count, boundary, align);
     KT_ASSERT_NE(first, MI_PFN_NONE);
     KT_EXPECT_EQ(first % align, 0);
     KT_EXPECT_EQ(first / boundary, (first + count - 1) / boundary);
@@ -162,7 +162,7 @@ KTEST(mm_pfn, contiguous_run_keeps_alignment_and_boundary)
 KTEST(mm_pfn, contiguous_run_spans_dormant_chunks)
 {
     const PFN_COUNT count = 4096;
-    PFN_NUMBER first = MiAllocateContiguousFrames(MiUseContiguous, 0, MI_PFN_NONE, count, 0, 512);
+    PFN_NUMBER      first = MiAllocateContiguousFrames(MiUseContiguous, 0, MI_PFN_NONE, count, 0, 512);
     KT_ASSERT_NE(first, MI_PFN_NONE);
     for (PFN_COUNT index = 0; index < count; index++) {
         MiFreeFrame(first + index);
@@ -189,12 +189,12 @@ KTEST(mm_pfn, memory_can_be_taken_to_the_last_frame)
     if (MiFreeFrameCount() > 0x10000) {
         KT_SKIP("more than 256 MiB are free: it would take long");
     }
-    SIZE_T freeCount = MiFreeFrameCount() + (SIZE_T)MiKeptFrameCount;
+    SIZE_T     freeCount = MiFreeFrameCount() + (SIZE_T)MiKeptFrameCount;
     PFN_NUMBER frame;
-    SIZE_T takenCount = KtTakeAllFrames(&frame);
-    SIZE_T leftCount = MiFreeFrameCount();
+    SIZE_T     takenCount = KtTakeAllFrames(&frame);
+    SIZE_T     leftCount = MiFreeFrameCount();
     PFN_NUMBER run = MiAllocateContiguousFrames(MiUseContiguous, 0, MI_PFN_NONE, 1, 0, 1);
-    SIZE_T keptCount = (SIZE_T)MiKeptFrameCount;
+    SIZE_T     keptCount = (SIZE_T)MiKeptFrameCount;
     while (frame != MI_PFN_NONE) {
         PFN_NUMBER next = MiPfn(frame)->Next;
         MiFreeFrame(frame);

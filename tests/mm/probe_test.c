@@ -71,7 +71,7 @@ KTEST(mm_probe, only_the_write_probe_touches_pages)
 KTEST(mm_probe, copies_stop_at_what_cannot_be_touched)
 {
     KT_SPACE space;
-    UCHAR buffer[64];
+    UCHAR    buffer[64];
     KT_ASSERT_TRUE(KtEnterSpace(&space));
     UCHAR *base = KtCommitPages(&space, 1, PAGE_READWRITE);
     RtlFillMemory(buffer, sizeof(buffer), 0x3C);

@@ -8,8 +8,8 @@
 #include "tests/lib/ktest.h"
 
 static const void *const KtSampleAddresses[] = {
-    (const void *)MI_LOWEST_USER,       (const void *)MI_USER_SHARED,      (const void *)(MI_USER_END - PAGE_SIZE),
-    (const void *)MI_SYSTEM_START,      (const void *)MI_PTE_BASE,         (const void *)0xFFFFF88000001000ull,
+    (const void *)MI_LOWEST_USER,        (const void *)MI_USER_SHARED, (const void *)(MI_USER_END - PAGE_SIZE),
+    (const void *)MI_SYSTEM_START,       (const void *)MI_PTE_BASE,    (const void *)0xFFFFF88000001000ull,
     (const void *)0xFFFFFFFFFFFFF000ull,
 };
 
@@ -40,9 +40,9 @@ KTEST(mm_pte, loaders_one_to_one_map_is_gone)
 
 KTEST(mm_pte, own_stack_translates_to_its_entry)
 {
-    ULONG64 local = 1;
+    ULONG64          local = 1;
     PHYSICAL_ADDRESS physical;
-    MMPTE *pte = MiFindValidPte(&local);
+    MMPTE           *pte = MiFindValidPte(&local);
     KT_ASSERT_NOT_NULL(pte);
     KT_ASSERT_TRUE(MiTranslate(&local, &physical));
     KT_EXPECT_EQ((ULONG64)physical.QuadPart, (MiPteFrame(MiReadPte(pte)) << PAGE_SHIFT) + BYTE_OFFSET(&local));

@@ -43,7 +43,7 @@ static NTSTATUS KtFree(const KT_SPACE *Space, UCHAR *Va, SIZE_T Bytes, ULONG Typ
 KTEST(mm_space, pages_come_on_demand_zeroed_and_go_with_the_process)
 {
     KT_SPACE space;
-    UCHAR value = 0xFF;
+    UCHAR    value = 0xFF;
     KT_ASSERT_TRUE(KtEnterSpace(&space));
     UCHAR *base = KtCommitPages(&space, KT_PAGES, PAGE_READWRITE);
     KT_EXPECT_EQ(space.Process->PrivatePages, 0);
@@ -60,7 +60,7 @@ KTEST(mm_space, processes_do_not_see_each_other)
 {
     KT_SPACE first;
     KT_SPACE second;
-    UCHAR value = 0xFF;
+    UCHAR    value = 0xFF;
     KT_ASSERT_TRUE(KtEnterSpace(&first));
     UCHAR *base = KtCommitPages(&first, 1, PAGE_READWRITE);
     KT_EXPECT_STATUS(KtPoke(base, 0x11), STATUS_SUCCESS);
@@ -79,8 +79,8 @@ KTEST(mm_space, processes_do_not_see_each_other)
 KTEST(mm_space, protection_decides_reading_and_writing)
 {
     KT_SPACE space;
-    UCHAR value;
-    ULONG old;
+    UCHAR    value;
+    ULONG    old;
     KT_ASSERT_TRUE(KtEnterSpace(&space));
     UCHAR *base = KtCommitPages(&space, KT_PAGES, PAGE_READWRITE);
     KT_EXPECT_STATUS(KtPoke(base, 0x77), STATUS_SUCCESS);
@@ -102,7 +102,7 @@ KTEST(mm_space, protection_decides_reading_and_writing)
 KTEST(mm_space, guard_page_trips_once)
 {
     KT_SPACE space;
-    UCHAR value;
+    UCHAR    value;
     KT_ASSERT_TRUE(KtEnterSpace(&space));
     UCHAR *base = KtCommitPages(&space, 3, PAGE_READWRITE | PAGE_GUARD);
     KT_EXPECT_STATUS(KtPoke(base + PAGE_SIZE, 1), STATUS_GUARD_PAGE_VIOLATION);
@@ -115,9 +115,9 @@ KTEST(mm_space, guard_page_trips_once)
 KTEST(mm_space, reserved_and_decommitted_pages_are_not_there)
 {
     KT_SPACE space;
-    PVOID base = NULL;
-    SIZE_T bytes = KT_PAGES * PAGE_SIZE;
-    UCHAR value;
+    PVOID    base = NULL;
+    SIZE_T   bytes = KT_PAGES * PAGE_SIZE;
+    UCHAR    value;
     KT_ASSERT_TRUE(KtEnterSpace(&space));
     KT_EXPECT_STATUS(MiAllocateVirtual(space.Process, &base, &bytes, MEM_RESERVE, PAGE_READWRITE), STATUS_SUCCESS);
     KT_EXPECT_STATUS(KtPeek(base, &value), STATUS_ACCESS_VIOLATION);
@@ -139,7 +139,7 @@ KTEST(mm_space, reserved_and_decommitted_pages_are_not_there)
 KTEST(mm_space, middle_of_a_reservation_can_be_released)
 {
     KT_SPACE space;
-    UCHAR value;
+    UCHAR    value;
     KT_ASSERT_TRUE(KtEnterSpace(&space));
     UCHAR *base = KtCommitPages(&space, KT_PAGES, PAGE_READWRITE);
     for (ULONG page = 0; page < KT_PAGES; page++) {
@@ -172,8 +172,8 @@ KTEST(mm_space, bad_requests_are_refused)
 KTEST(mm_space, top_down_takes_the_highest_place)
 {
     KT_SPACE space;
-    PVOID base = NULL;
-    SIZE_T bytes = 0x10000;
+    PVOID    base = NULL;
+    SIZE_T   bytes = 0x10000;
     KT_ASSERT_TRUE(KtEnterSpace(&space));
     KT_EXPECT_STATUS(MiAllocateVirtual(space.Process, &base, &bytes, MEM_RESERVE | MEM_TOP_DOWN, PAGE_READWRITE),
                      STATUS_SUCCESS);
@@ -184,8 +184,8 @@ KTEST(mm_space, top_down_takes_the_highest_place)
 KTEST(mm_space, shared_data_is_readable_and_not_writable)
 {
     KT_SPACE space;
-    ULONG64 kernelValue = *(const volatile ULONG64 *)MI_BASE_OF(SHARED_DATA);
-    ULONG64 userValue = ~kernelValue;
+    ULONG64  kernelValue = *(const volatile ULONG64 *)MI_BASE_OF(SHARED_DATA);
+    ULONG64  userValue = ~kernelValue;
     KT_ASSERT_TRUE(KtEnterSpace(&space));
     KT_EXPECT_STATUS(MiCopyFromUser(&userValue, (const void *)MI_USER_SHARED, sizeof(userValue)), STATUS_SUCCESS);
     KT_EXPECT_STATUS(KtPoke((UCHAR *)MI_USER_SHARED, 0), STATUS_ACCESS_VIOLATION);
@@ -209,9 +209,9 @@ KTEST(mm_space, memory_of_another_process_is_freed_from_outside)
 /* Each processor touches every page of one space: whoever is first gives the page, all see it. */
 static void KtTouchShared(ULONG Index, void *Context)
 {
-    KT_SPACE *space = Context;
+    KT_SPACE  *space = Context;
     KAPC_STATE apcState;
-    UCHAR *base = (UCHAR *)MI_LOWEST_USER;
+    UCHAR     *base = (UCHAR *)MI_LOWEST_USER;
     KeStackAttachProcess(&space->Process->Pcb, &apcState);
     for (ULONG page = 0; page < KT_PAGES; page++) {
         KT_EXPECT_STATUS(KtPoke(base + page * PAGE_SIZE + Index, (UCHAR)(Index + 1)), STATUS_SUCCESS);

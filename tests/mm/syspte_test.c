@@ -51,7 +51,7 @@ KTEST(mm_syspte, neighbours_merge_in_any_order)
 {
     static const UCHAR orders[][4] = { { 0, 1, 2, 3 }, { 3, 2, 1, 0 }, { 0, 2, 1, 3 }, { 1, 3, 0, 2 }, { 2, 0, 3, 1 } };
     static const PFN_COUNT lengths[4] = { 1, 2, 3, 17 };
-    KT_REGION test;
+    KT_REGION              test;
     KT_ASSERT_TRUE(KtOpenRegion(&test));
     for (ULONG order = 0; order < ARRAYSIZE(orders); order++) {
         MMPTE *runs[4];
@@ -75,7 +75,7 @@ KTEST(mm_syspte, neighbours_merge_in_any_order)
 KTEST(mm_syspte, hole_that_fits_is_found_though_small_ones_come_first)
 {
     KT_REGION test;
-    MMPTE *runs[KT_PTES / 8];
+    MMPTE    *runs[KT_PTES / 8];
     KT_ASSERT_TRUE(KtOpenRegion(&test));
     for (ULONG index = 0; index < ARRAYSIZE(runs); index++) {
         runs[index] = MiReservePtes(&test.Region, 8);
@@ -129,8 +129,8 @@ static void KtStepRandomly(MI_PTE_REGION *Region, KT_RUN *Run, ULONG64 *State)
 KTEST(mm_syspte, random_walk_keeps_the_invariants)
 {
     KT_REGION test;
-    KT_RUN runs[24] = { 0 };
-    ULONG64 state = 0x9E3779B97F4A7C15ull;
+    KT_RUN    runs[24] = { 0 };
+    ULONG64   state = 0x9E3779B97F4A7C15ull;
     KT_ASSERT_TRUE(KtOpenRegion(&test));
     for (ULONG step = 0; step < 4000; step++) {
         KtStepRandomly(&test.Region, &runs[KtNextRandom(&state) % ARRAYSIZE(runs)], &state);
@@ -167,7 +167,7 @@ static void KtChurnPtes(ULONG Index, void *Context)
     MI_PTE_REGION *region = Context;
     for (ULONG round = 0; round < 200; round++) {
         PFN_COUNT pteCount = 1 + (round + Index) % 7;
-        MMPTE *first = MiReservePtes(region, pteCount);
+        MMPTE    *first = MiReservePtes(region, pteCount);
         for (PFN_COUNT index = 0; first != NULL && index < pteCount; index++) {
             KT_EXPECT_EQ(first[index].Value, 0);
             first[index] = MiMakeNoAccessPte(MiNoAccessReleased, Index + 1);

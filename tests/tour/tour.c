@@ -1,8 +1,8 @@
 /*
  * The tour: four questions that driver authors ask about MDLs, answered on live page tables.
  *
- * A WDM driver, built against the driver kit alone. Each stop makes the calls, shows the page-table entries before, during
- * and after, and fails the run when what it shows is not so.
+ * A WDM driver, built against the driver kit alone. Each stop makes the calls, shows the page-table entries before,
+ * during and after, and fails the run when what it shows is not so.
  */
 #include "view.h"
 

@@ -16,8 +16,9 @@ RSI_ equ 6
 
 ; ULONG KtFindChangedXmm(ULONG64 Seed, void (*Routine)(void *Context), void *Context)
 ;
-; Fill XMM0-15 and the rounding mode with values made from Seed, call Routine(Context), and return a mask of the registers
-; that hold something else then: bit n for XMMn, bit 16 for MXCSR. Routine touches no vector register itself.
+; Fill XMM0-15 and the rounding mode with values made from Seed, call Routine(Context), and return a mask of the
+; registers that hold something else then: bit n for XMMn, bit 16 for MXCSR. Routine touches no vector register
+; itself.
 KtFindChangedXmm:
         push    rbx
 .p1:    push    rsi
