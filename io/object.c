@@ -67,6 +67,11 @@ OBJECT_HEADER *ObpHeaderOf(const void *Object)
     return (OBJECT_HEADER *)(ULONG_PTR)Object - 1;
 }
 
+void ObpDescribeEmbedded(PVOID Object, OBJECT_TYPE *Type)
+{
+    *ObpHeaderOf(Object) = (OBJECT_HEADER){ .PointerCount = 1, .Type = Type };
+}
+
 static PVOID ObpBodyOf(OBJECT_HEADER *Header)
 {
     return Header + 1;

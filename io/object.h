@@ -63,6 +63,12 @@ extern OBJECT_TYPE ObpTimerType;
 /* Prepare handles and names. Once, at boot, after pool. */
 void ObpInitialize(void);
 
+/*
+ * Make the header of a body that lies in memory of its own, sizeof(OBJECT_HEADER) bytes in front of it: with one
+ * reference, which nobody gives up. For what exists before the pool.
+ */
+void ObpDescribeEmbedded(PVOID Object, OBJECT_TYPE *Type);
+
 /* The header of an object. Any IRQL. */
 OBJECT_HEADER *ObpHeaderOf(const void *Object);
 

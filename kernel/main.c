@@ -36,6 +36,8 @@
 
 #define KI_KERNEL_NAME "ntoskrnl.exe"
 
+C_ASSERT(sizeof(OBJECT_HEADER) == KI_OBJECT_HEADER_BYTES);
+
 static LOADER_BLOCK  *KiLoaderBlock;
 static HALP_ACPI_INFO KiAcpiInfo;
 
@@ -128,12 +130,14 @@ DECLSPEC_NORETURN void KiSystemStartup(LOADER_BLOCK *Block)
     MiInitializePool();                  /* nonpaged and paged */
     KiInitializeScheduler();             /* ready queues, timers */
     KiInitializeTime(Block->SystemTime); /* KUSER_SHARED_DATA */
-    KiInitializeHardware();              /* ACPI, local APIC, clock rate */
-    ObpInitialize();                     /* objects and handles */
-    PspInitialize();                     /* processes and threads as objects */
-    LdrpInitialize();                    /* driver images */
-    KiStartTicking();                    /* the 64 Hz clock */
-    KiStartPhase1();                     /* the rest runs on a thread */
+    KiPublishPhysicalPages((ULONG)MiRamFrameCount);
+    KiInitializeHardware(); /* ACPI, local APIC, clock rate */
+    ObpInitialize();        /* objects and handles */
+    ObpDescribeEmbedded(&KiBootProcessor.IdleThread, &ObpThreadType);
+    PspInitialize();  /* processes and threads as objects */
+    LdrpInitialize(); /* driver images */
+    KiStartTicking(); /* the 64 Hz clock */
+    KiStartPhase1();  /* the rest runs on a thread */
     _enable();
     KiIdleLoop();
 }

@@ -4,6 +4,7 @@
  */
 #include "kernel/processors.h"
 
+#include "io/object.h"
 #include "kernel/ke/smp.h"
 #include "mm/cachetype.h"
 #include "mm/init.h"
@@ -35,6 +36,7 @@ static KI_PROCESSOR *KiAllocateProcessor(void)
     }
     RtlZeroMemory(processor, sizeof(*processor));
     processor->Pcr.Prcb.RspBase = (ULONG64)stackBase;
+    ObpDescribeEmbedded(&processor->IdleThread, &ObpThreadType);
     return processor;
 }
 

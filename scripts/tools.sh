@@ -7,7 +7,7 @@
 set -eu
 
 missing=
-wanted=
+wanted= # tools whose packages are named for LLVM's version, which is known after apt-get update
 
 # need PACKAGE TEST...: PACKAGE is missing unless the test command succeeds.
 need() {
@@ -53,6 +53,7 @@ test_set() {
     tool x86_64-w64-mingw32-gcc gcc-mingw-w64-x86-64-win32
     need python3-pytest /usr/bin/python3 -c 'import pytest'
     has_filecheck || wanted="$wanted filecheck"
+    has_sanitizers || wanted="$wanted sanitizers"
 }
 
 lint_set() {
@@ -84,13 +85,18 @@ has_filecheck() {
     return 1
 }
 
-# FileCheck comes in a package named for LLVM's version: that of the clang which apt installs, or has installed.
-filecheck_package() {
-    version=$(apt-cache depends clang 2>/dev/null | sed -n 's/.*Depends: clang-\([0-9][0-9]*\)$/\1/p' | head -n 1)
+# clang prints the whole path of a library that it finds, and the bare name of one that it does not.
+has_sanitizers() {
+    test -e "$(clang -print-file-name=libclang_rt.asan-x86_64.a 2>/dev/null)"
+}
+
+# The version of the clang that is installed, or that apt would install.
+llvm_version() {
+    version=$(clang --version 2>/dev/null | sed -n 's/.*clang version \([0-9][0-9]*\).*/\1/p' | head -n 1)
     if [ -z "$version" ]; then
-        version=$(clang --version 2>/dev/null | sed -n 's/.*clang version \([0-9][0-9]*\).*/\1/p' | head -n 1)
+        version=$(apt-cache depends clang 2>/dev/null | sed -n 's/.*Depends: clang-\([0-9][0-9]*\)$/\1/p' | head -n 1)
     fi
-    echo "llvm-${version:-14}-tools"
+    echo "${version:-14}"
 }
 
 for set in "$@"; do
@@ -105,19 +111,28 @@ done
 test -n "$missing$wanted" || exit 0
 
 if ! command -v apt-get >/dev/null 2>&1; then
-    echo "tools.sh: these Debian packages are missing, and there is no apt-get to install them:$missing" >&2
+    echo "tools.sh: these Debian packages are missing, and there is no apt-get to install them:$missing$wanted" >&2
     exit 2
+fi
+
+# sudo may ask for a password where someone sees the question.
+if [ -t 2 ]; then
+    watched=yes
+else
+    watched=no
 fi
 
 root() {
     if [ "$(id -u)" = 0 ]; then
         "$@"
+    elif [ $watched = yes ]; then
+        sudo -p 'Password of %p, to install Debian packages: ' "$@"
     else
         sudo -n "$@"
     fi
 }
 
-# The lists first: on a fresh machine nothing is known, FileCheck's package least of all.
+# The lists first: on a fresh machine nothing is known, LLVM's version least of all.
 if [ -z "${NO_INSTALL:-}" ]; then
     if ! root true 2>/dev/null; then
         can_install=no
@@ -126,7 +141,8 @@ if [ -z "${NO_INSTALL:-}" ]; then
         root apt-get update
     fi
 fi
-case $wanted in *filecheck*) missing="$missing $(filecheck_package)" ;; esac
+case $wanted in *filecheck*) missing="$missing llvm-$(llvm_version)-tools" ;; esac
+case $wanted in *sanitizers*) missing="$missing libclang-rt-$(llvm_version)-dev" ;; esac
 
 install="apt-get install -y --no-install-recommends$missing"
 echo "Missing packages:$missing"

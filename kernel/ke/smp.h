@@ -7,17 +7,21 @@
 #include "kernel/hal/acpi.h"
 #include "kernel/ke/thread.h"
 
-#define KI_IST_STACK_BYTES 0x4000 /* holds a whole bug-check report */
+#define KI_OBJECT_HEADER_BYTES 0x30
+#define KI_IST_STACK_BYTES     0x4000 /* holds a whole bug-check report */
 
 /* Everything that belongs to one processor. Page-aligned; never freed. */
 typedef struct _KI_PROCESSOR {
     KIPCR   Pcr;
     ULONG64 Gdt[KI_GDT_SLOTS];
     KTSS64  Tss;
-    ULONG   Spare;
+    DECLSPEC_ALIGN(16) UCHAR IdleThreadHeader[KI_OBJECT_HEADER_BYTES]; /* io/object.h: the idle thread is an object */
     KTHREAD IdleThread;
     DECLSPEC_ALIGN(16) UCHAR IstStacks[KI_IST_COUNT][KI_IST_STACK_BYTES];
 } KI_PROCESSOR;
+
+C_ASSERT(FIELD_OFFSET(KI_PROCESSOR, IdleThread) ==
+         FIELD_OFFSET(KI_PROCESSOR, IdleThreadHeader) + KI_OBJECT_HEADER_BYTES);
 
 extern KI_PROCESSOR KiBootProcessor;
 

@@ -20,6 +20,7 @@ QUIT_SECONDS = 3
 COMPANION_POLL_SECONDS = 0.1
 
 _PR_SET_PDEATHSIG = 1
+_ENDING_SIGNALS = {signal.SIGINT, signal.SIGTERM, signal.SIGHUP}
 
 
 @dataclass
@@ -87,16 +88,22 @@ class Guest:
         return reply["return"]
 
     def _start(self, arguments):
-        with open(self._errors_path, "wb") as errors:
-            self._process = subprocess.Popen(
-                arguments,
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.PIPE,
-                stderr=errors,
-                pass_fds=(self.qmp_descriptor,),
-                start_new_session=True,  # a Ctrl-C at the terminal is for us, not for QEMU
-                preexec_fn=_die_with_parent,
-            )
+        parent = os.getpid()
+        # None may end us while QEMU is there and `_process` is not.
+        mask = signal.pthread_sigmask(signal.SIG_BLOCK, _ENDING_SIGNALS)
+        try:
+            with open(self._errors_path, "wb") as errors:
+                self._process = subprocess.Popen(
+                    arguments,
+                    stdin=subprocess.DEVNULL,
+                    stdout=subprocess.PIPE,
+                    stderr=errors,
+                    pass_fds=(self.qmp_descriptor,),
+                    start_new_session=True,  # a Ctrl-C at the terminal is for us, not for QEMU
+                    preexec_fn=lambda: _before_qemu(parent, mask),
+                )
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, mask)
         self._qmp.started()
         self._selector.register(self._process.stdout, selectors.EVENT_READ, self._read_serial)
         self._selector.register(self._qmp.socket, selectors.EVENT_READ, self._read_qmp)
@@ -189,6 +196,9 @@ class Guest:
         self._selector.close()
 
 
-def _die_with_parent():
-    """In the child, before QEMU: have Linux kill it when this process dies without a chance to."""
+def _before_qemu(parent, mask):
+    """In the child: have Linux kill it when `parent` dies without a chance to, and give it the signal mask of a run."""
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    if os.getppid() != parent:
+        os._exit(1)
+    signal.pthread_sigmask(signal.SIG_SETMASK, mask)

@@ -11,14 +11,19 @@ DDK        := /usr/share/mingw-w64/include/ddk
 
 WARNINGS := -Wall -Wextra -Wshadow -Wconversion -Wthread-safety -Wmissing-prototypes -Wstrict-prototypes -Wundef -Werror
 
+# What only assertions read is unused where they are compiled out.
+ifneq ($(FREE),)
+WARNINGS += -Wno-unused-parameter -Wno-unused-variable -Wno-unused-function -Wno-unused-but-set-variable
+endif
+
 # The interface is compiled as Windows 10 headers give it; clang targets the mingw-w64 ABI, which is Microsoft's.
 TARGET_FLAGS := --target=x86_64-w64-windows-gnu -fms-extensions -isystem $(DDK) -D_WIN32_WINNT=0x0A00 \
 	-DNTDDI_VERSION=0x0A000000 -DWINVER=0x0A00
 
 # No SSE, MMX or red zone in code that runs on any stack; unwind data for every function, or no stack is exact.
 KERNEL_CFLAGS := $(TARGET_FLAGS) -I. -std=gnu17 -O2 -g -gdwarf-4 -D_NTOSKRNL_ -D_NTSYSTEM_ -D_NTHALDLL_ \
-	-D_CRTIMP= -DDBG=1 -ffreestanding -fno-builtin -fno-strict-aliasing -mno-sse -mno-mmx -mno-red-zone \
-	-mno-stack-arg-probe -fasynchronous-unwind-tables -Wframe-larger-than=1024 $(WARNINGS) $(EXTRA_CFLAGS)
+	-D_CRTIMP= -DDBG=$(if $(FREE),0,1) -ffreestanding -fno-builtin -fno-strict-aliasing -mno-sse -mno-mmx \
+	-mno-red-zone -mno-stack-arg-probe -fasynchronous-unwind-tables -Wframe-larger-than=1024 $(WARNINGS) $(EXTRA_CFLAGS)
 
 DRIVER_CFLAGS := $(TARGET_FLAGS) -std=gnu17 -O2 -g -gdwarf-4 -fasynchronous-unwind-tables -mno-stack-arg-probe \
 	-Wall -Wextra -Werror $(EXTRA_CFLAGS)

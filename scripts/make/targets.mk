@@ -34,8 +34,9 @@ list: $(BOOTS) | $(BUILD)/tools/run ## names of all in-kernel tests
 test: all | $(BUILD)/tools/test ## every test: on the host, in the kernel, drivers
 	@$(PYTHON) scripts/lib/suite.py $(BUILD)/junit.xml tests/unit tests/host
 
-bench: $(BOOTS) | $(BUILD)/tools/run ## instructions per operation, the same on every run
-	@$(PINFOLD) bench
+bench: $(BOOTS) | $(BUILD)/tools/run ## instructions per operation of the free build, the same on every run
+	@$(MAKE) --no-print-directory FREE=1 $(BUILD)/free/ntoskrnl.exe
+	@$(PINFOLD) bench --kernel $(BUILD)/free/ntoskrnl.exe
 
 LINT_C := $(sort $(wildcard boot/*.[ch] kernel/*.[ch] kernel/*/*.[ch] mm/*.[ch] io/*.[ch] io/*/*.[ch] tests/*/*.[ch] \
 	tests/drivers/*/*.[ch]))

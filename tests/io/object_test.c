@@ -138,3 +138,23 @@ KTEST(io_object, many_handles_are_all_different)
     ObDereferenceObject(object);
     KT_EXPECT_EQ(OtDeletedCount, 1);
 }
+
+static ULONG_PTR NTAPI OtReferenceCurrentThread(ULONG_PTR Context)
+{
+    PKTHREAD thread = KeGetCurrentThread();
+    ObfReferenceObject(thread);
+    ULONG_PTR isThread = ObpHeaderOf(thread)->Type == &ObpThreadType;
+    ObfDereferenceObject(thread);
+    if (isThread == 0) {
+        _InterlockedIncrement((volatile LONG *)Context);
+    }
+    return 0;
+}
+
+/* Idle threads too: a DPC or an interrupt finds them current on an idle CPU. */
+KTEST(io_object, current_thread_is_an_object_on_every_processor)
+{
+    volatile LONG wrong = 0;
+    KeIpiGenericCall(OtReferenceCurrentThread, (ULONG_PTR)&wrong);
+    KT_EXPECT_EQ(wrong, 0);
+}

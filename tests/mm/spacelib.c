@@ -25,8 +25,8 @@ void KtLeaveSpace(KT_SPACE *Space)
 
 UCHAR *KtCommitPages(const KT_SPACE *Space, ULONG PageCount, ULONG Protect)
 {
-    PVOID base = NULL;
-    SIZE_T bytes = (SIZE_T)PageCount * PAGE_SIZE;
+    PVOID    base = NULL;
+    SIZE_T   bytes = (SIZE_T)PageCount * PAGE_SIZE;
     NTSTATUS status = MiAllocateVirtual(Space->Process, &base, &bytes, MEM_RESERVE | MEM_COMMIT, Protect);
     KT_EXPECT_STATUS(status, STATUS_SUCCESS);
     return NT_SUCCESS(status) ? base : NULL;
