@@ -13,10 +13,10 @@
 #define MI_TIB 0x10000000000ull
 
 /* User space: 64 KiB to 128 TiB less 64 KiB, as drivers see it through MmHighestUserAddress. */
-#define MI_LOWEST_USER   0x0000000000010000ull
-#define MI_USER_END      0x00007FFFFFFF0000ull /* first address that is not a user's */
-#define MI_USER_SHARED   0x000000007FFE0000ull /* KUSER_SHARED_DATA, read-only, in each process */
-#define MI_SYSTEM_START  0xFFFF800000000000ull /* MmSystemRangeStart */
+#define MI_LOWEST_USER  0x0000000000010000ull
+#define MI_USER_END     0x00007FFFFFFF0000ull /* first address that is not a user's */
+#define MI_USER_SHARED  0x000000007FFE0000ull /* KUSER_SHARED_DATA, read-only, in each process */
+#define MI_SYSTEM_START 0xFFFF800000000000ull /* MmSystemRangeStart */
 
 /* Page tables mapped into themselves: the PTE of any address is one shift and one add away. */
 #define MI_PTE_BASE      0xFFFFF68000000000ull
@@ -30,6 +30,7 @@
  * The regions: name, base, bytes, the slot-sharing neighbours in order. MI_REGION rows are the whole of kernel space
  * that may ever hold a translation besides the page tables; a fault outside all of them is a wild pointer.
  */
+/* clang-format off */
 #define MI_REGIONS(ROW)                                                                                                \
     ROW(SHARED_DATA,   0xFFFFF78000000000ull, 0x1000ull)         /* KUSER_SHARED_DATA, one page */                     \
     ROW(KERNEL_IMAGE,  LOADER_IMAGE_REGION_BASE, LOADER_IMAGE_REGION_BYTES) /* ntoskrnl.exe */                         \
@@ -45,6 +46,7 @@
     ROW(PFN_DATABASE,  0xFFFFFA8000000000ull, 128 * MI_GIB)      /* covers 10 TiB of RAM; dormant map at its end */    \
     ROW(NONPAGED_POOL, 0xFFFFFAA000000000ull, 128 * MI_GIB)                                                            \
     ROW(SHADOW,        0xFFFFFC0000000000ull, 2 * MI_TIB)        /* AddressSanitizer */
+/* clang-format on */
 
 enum {
 #define ROW(Name, Base, Bytes) MI_REGION_##Name,
@@ -64,7 +66,7 @@ typedef struct _MI_REGION_ROW {
 
 /* The table itself; a constant-folding `static const`, so that MI_BASE_OF costs no load. */
 static const MI_REGION_ROW MiRegionTable[MI_REGION_COUNT] = {
-#define ROW(NameOf, BaseOf, BytesOf) [MI_REGION_##NameOf] = { .Base = (BaseOf), .Bytes = (BytesOf), .Name = #NameOf },
+#define ROW(NameOf, BaseOf, BytesOf) { .Base = (BaseOf), .Bytes = (BytesOf), .Name = #NameOf },
     MI_REGIONS(ROW)
 #undef ROW
 };

@@ -72,7 +72,7 @@ static USHORT KiGateAttributes(ULONG Vector)
 
 void KiInitializeIdt(void)
 {
-    NT_ASSERT(KiVectorStubsEnd - KiVectorStubs == KI_VECTOR_COUNT * KI_STUB_BYTES);
+    NT_ASSERT((ULONG64)KiVectorStubsEnd - (ULONG64)KiVectorStubs == KI_VECTOR_COUNT * KI_STUB_BYTES);
     for (ULONG vector = 0; vector < KI_VECTOR_COUNT; vector++) {
         ULONG64 stub = (ULONG64)KiVectorStubs + vector * KI_STUB_BYTES;
         KiIdt[vector] = (KI_IDT_GATE){

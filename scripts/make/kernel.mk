@@ -32,8 +32,8 @@ $(KERNEL_OUT)/obj/gen/bindings.o: $(BUILD)/gen/bindings.c
 $(KERNEL_OUT)/ntoskrnl.exe: $(KERNEL_OBJS) linker.ld $(BUILD)/gen/ntoskrnl.def
 	$(call SAY,LD,$@)
 	$(Q)$(LD_KERNEL) -T linker.ld -e KiSystemStartup --subsystem native --image-base 0x140000000 --dynamicbase \
-		--nxcompat --enable-reloc-section --no-insert-timestamp -Map $(KERNEL_OUT)/ntoskrnl.map -o $@.new $(KERNEL_OBJS) \
-		$(BUILD)/gen/ntoskrnl.def
+		--nxcompat --enable-reloc-section --no-insert-timestamp -Map $(KERNEL_OUT)/ntoskrnl.map \
+		-o $@.new $(KERNEL_OBJS) $(BUILD)/gen/ntoskrnl.def
 	$(Q)mv $@.new $@
 
 -include $(addsuffix .d,$(basename $(KERNEL_OBJS)))

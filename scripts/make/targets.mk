@@ -45,7 +45,7 @@ lint: lint-format lint-scripts lint-tidy lint-cppcheck all ## format, warnings, 
 
 .PHONY: lint-format lint-scripts lint-tidy lint-cppcheck
 lint-format: | $(BUILD)/tools/lint
-	clang-format --dry-run -Werror $(LINT_C)
+	$(Q)clang-format --dry-run -Werror $(LINT_C)
 
 lint-scripts: | $(BUILD)/tools/lint
 	$(PYTHON) scripts/checklayers.py
