@@ -52,7 +52,7 @@ def style(tmp_path, monkeypatch):
         ("a.c", "/* a */\n" + "int x;\n" * 600, "601 lines, 600"),
         ("a.h", "/* a */\nint x;\n", "#pragma once"),
         ("a.h", "/* a */\n#pragma once\n" + "int x;\n" * 149, "151 lines, 150"),
-        ("a.asm", "; a\n" + "nop\n" * 150, "151 lines, 150"),
+        ("a.asm", "; a\n" + "nop\n" * 151, "151 lines of code, 150"),
         ("a.py", "x = 1\n" * 601, "601 lines, 600"),
     ],
 )
