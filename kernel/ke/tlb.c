@@ -30,8 +30,6 @@
 #include "kernel/ke/mailbox.h"
 #include "kernel/ke/pcr.h"
 
-#define KI_FULL_FLUSH_PAGES 64 /* above it one full flush is cheaper than that many INVLPG and the misses it spares */
-
 #define KI_EVERYTHING 0 /* a page count that means the whole TLB */
 
 /* Empty this CPU's TLB, global entries included: CR4.PGE off and on (SDM 3A 4.10.4.1). */

@@ -11,6 +11,8 @@
 #include "kernel/ddk.h"
 #include "kernel/ke/process.h"
 
+#define KI_FULL_FLUSH_PAGES 64 /* above it one full flush is cheaper than that many INVLPG and the misses it spares */
+
 void KiFlushSystemRange(const void *Va, PFN_COUNT PageCount);
 void KiFlushProcessRange(KPROCESS *Process, const void *Va, PFN_COUNT PageCount);
 void KiFlushEntireTb(void);
