@@ -52,6 +52,19 @@ KTEST(ke_lock, spin_lock_keeps_dpcs_out)
     KeFlushQueuedDpcs();
 }
 
+KTEST(ke_lock, raise_to_synch_holds_the_lock_there)
+{
+    KSPIN_LOCK lock = 0;
+    KIRQL      oldIrql = KeAcquireSpinLockRaiseToSynch(&lock);
+    KIRQL      heldIrql = KeGetCurrentIrql();
+    bool       isFree = KeTestSpinLock(&lock) != 0;
+    KeReleaseSpinLock(&lock, oldIrql);
+    KT_EXPECT_EQ(oldIrql, PASSIVE_LEVEL);
+    KT_EXPECT_EQ(heldIrql, KI_SYNCH_LEVEL);
+    KT_EXPECT_FALSE(isFree);
+    KT_EXPECT_EQ(KeGetCurrentIrql(), PASSIVE_LEVEL);
+}
+
 KTEST(ke_lock, queued_lock_keeps_dpcs_out)
 {
     KSPIN_LOCK         lock = 0;
