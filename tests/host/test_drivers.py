@@ -1,5 +1,7 @@
 """The sample drivers of tests/drivers: what a run of each comes to, by exit status and by the lines of its log."""
 
+import glob
+import os
 import re
 
 import pytest
@@ -37,6 +39,14 @@ CRASHES = {
     "crash_raise": (4, 0x7E, 0xC000009C, "DriverEntry"),
     "crash_div": (1, 0x7E, 0xC0000094, "Divide|DriverEntry"),
     "crash_unload": (2, 0x7E, 0xC0000005, "ReadThrough|CrashUnload"),
+}
+
+
+# What the run is given besides the driver, why the kernel reports, and where one CPU of two is.
+HANGS = {
+    "hang_dispatch": (("--timeout", "20"), "a non-maskable interrupt from outside", "SpinForever"),
+    "hang_interrupts_off": (("--timeout", "20"), "a non-maskable interrupt from outside", "SpinForever"),
+    "hang_spinlock": ((), r"spin lock [0-9A-F]{16}, held by CPU [01], is not released for ten", "WaitForLock"),
 }
 
 
@@ -129,3 +139,48 @@ def test_crash_ends_in_the_right_bug_check(booted, driver):
 @boot("crash_null", options=("--expect-bugcheck", "0x7E"))
 def test_expected_bug_check_passes(booted):
     assert booted.status == 0, booted.stdout + booted.stderr
+
+
+def stacks_of_hang(booted):
+    """The frames that a hang report names, by CPU."""
+    stacks, frames = {}, []
+    for line in booted.lines(r"^stack of CPU \d+:|^CPU \d+: |^    \d\d "):
+        start = re.match(r"(?:stack of )?CPU (\d+):(.*)", line)
+        if start:
+            frames = stacks.setdefault(int(start[1]), [])
+        frames.append(start[2] if start else line)
+    return stacks
+
+
+def emulators_of(booted):
+    """The processes whose command line names the run's folder, as QEMU's does."""
+    folder = os.path.basename(os.path.dirname(booted.results["log"])).encode()
+    found = []
+    for path in glob.glob("/proc/[0-9]*/cmdline"):
+        try:
+            with open(path, "rb") as file:
+                found += [path] if folder in file.read() else []
+        except OSError:
+            continue  # it has ended
+    return found
+
+
+@pytest.mark.parametrize(
+    "booted,driver",
+    [pytest.param(None, name, marks=boot(name, options=("--cpus", "2", *HANGS[name][0]))) for name in HANGS],
+    indirect=["booted"],
+)
+def test_hang_says_where_every_cpu_is(booted, driver):
+    _, why, function = HANGS[driver]
+    assert booted.status == 4, booted.stdout + booted.stderr
+    assert booted.lines(rf"^# hang: {why}"), booted.log
+    assert booted.lines("^# hang report complete$")
+    stacks = stacks_of_hang(booted)
+    assert sorted(stacks) == [0, 1], stacks
+    assert all(any("!" in frame for frame in frames) for frames in stacks.values()), stacks
+    culprit = [text for text in map("\n".join, stacks.values()) if f"{driver}!{function}+0x" in text]
+    assert len(culprit) == 1 and f"{driver}!DriverEntry+0x" in culprit[0], stacks
+    if driver == "hang_spinlock":
+        holder = re.search(r"held by CPU (\d)", booted.log)[1]
+        assert f"{driver}!HoldLock+0x" in "\n".join(stacks[int(holder)]), stacks
+    assert not emulators_of(booted)
