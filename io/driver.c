@@ -9,6 +9,7 @@
 #include "io/driver.h"
 
 #include "io/device.h"
+#include "io/irp.h"
 #include "io/ldr/load.h"
 #include "io/namespace.h"
 #include "io/object.h"
@@ -108,15 +109,6 @@ static const char *IopStatusName(NTSTATUS Status)
         }
     }
     return "a status";
-}
-
-/* What answers a major function that the driver did not set. Nothing sends packets yet, so nothing completes them. */
-static NTSTATUS NTAPI IopInvalidDeviceRequest(PDEVICE_OBJECT DeviceObject, PIRP Irp)
-{
-    UNREFERENCED_PARAMETER(DeviceObject);
-    Irp->IoStatus.Status = STATUS_INVALID_DEVICE_REQUEST;
-    Irp->IoStatus.Information = 0;
-    return STATUS_INVALID_DEVICE_REQUEST;
 }
 
 /* Prefix and the driver's name without extension, in Text; Name is ASCII and fits. */

@@ -12,6 +12,7 @@
  */
 #include "io/psthread.h"
 
+#include "io/irp.h"
 #include "io/object.h"
 #include "io/process.h"
 #include "kernel/ke/apc.h"
@@ -30,6 +31,7 @@ static DECLSPEC_NORETURN VOID PspExitThread(NTSTATUS ExitStatus)
     }
     thread->Terminating = TRUE;
     thread->ExitStatus = ExitStatus;
+    IopCancelThreadIrps(thread);
     KiRundownApcs();
     KiTerminateThread();
 }
@@ -101,6 +103,7 @@ static NTSTATUS PspCreateThread(EPROCESS *Process, PKSTART_ROUTINE StartRoutine,
                                          .StartRoutine = StartRoutine,
                                          .StartContext = StartContext,
                                      });
+    InitializeListHead(&thread->IrpListHead);
     ObReferenceObject(Process);
     thread->Process = Process;
     thread->ExitStatus = STATUS_PENDING;

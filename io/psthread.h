@@ -10,7 +10,8 @@ typedef struct _ETHREAD {
     CLIENT_ID        Cid;     /* constant */
     PVOID            Process; /* the EPROCESS it belongs to, referenced; constant */
     volatile BOOLEAN Terminating;
-    NTSTATUS         ExitStatus; /* once it is signalled */
+    NTSTATUS         ExitStatus;  /* once it is signalled */
+    LIST_ENTRY       IrpListHead; /* IRP.ThreadListEntry: sent and not complete; own, kernel APCs off */
 } ETHREAD;
 
 C_ASSERT(FIELD_OFFSET(ETHREAD, Tcb) == 0);

@@ -119,8 +119,11 @@ NTKERNELAPI PVOID NTAPI ExAllocatePool2(POOL_FLAGS Flags, SIZE_T NumberOfBytes, 
 #define _enable()  __asm__ volatile("sti" : : : "memory")
 
 /* Bug checks that the headers lack: bug-check-0xda--system-pte-misuse.md, -0x12e--invalid-mdl-range.md,
- * -0x139--kernel-security-check-failure.md. */
+ * -0xc9--driver-verifier-iomanager-violation.md, -0x139--kernel-security-check-failure.md. */
 #define SYSTEM_PTE_MISUSE 0x000000DAu
+#ifndef DRIVER_VERIFIER_IOMANAGER_VIOLATION
+#define DRIVER_VERIFIER_IOMANAGER_VIOLATION 0x000000C9u
+#endif
 #ifndef INVALID_MDL_RANGE
 #define INVALID_MDL_RANGE 0x0000012Eu
 #endif

@@ -66,6 +66,8 @@ static const KI_BUG_NAME KiBugNames[] = {
         "start of the range checked", "end of the range checked"),
     ROW(0xC8, "IRQL_UNEXPECTED_VALUE", "IRQLs before and after", "routine that changed it", "APC or DPC",
         "normal routine, or context"),
+    ROW(0xC9, "DRIVER_VERIFIER_IOMANAGER_VIOLATION", "rule that was broken (sub-code)", "depends on the sub-code",
+        "depends on the sub-code", "depends on the sub-code"),
     ROW(0xCB, "DRIVER_LEFT_LOCKED_PAGES_IN_PROCESS", "internal lock tracker", NULL, "the MDL", "pages locked"),
     ROW(0xCC, "PAGE_FAULT_IN_FREED_SPECIAL_POOL", "address touched", "0 read, 1 write", "instruction", NULL),
     ROW(0xCD, "PAGE_FAULT_BEYOND_END_OF_ALLOCATION", "address touched", "0 read, 1 write", "instruction", NULL),
