@@ -162,6 +162,28 @@ void IopFinishDeviceInitialization(DRIVER_OBJECT *DriverObject)
     KiReleaseLock(&IopDeviceLock, irql);
 }
 
+NTSTATUS IopClaimDevice(DEVICE_OBJECT *DeviceObject)
+{
+    NTSTATUS status = STATUS_SUCCESS;
+    KIRQL    irql = KiAcquireLock(&IopDeviceLock);
+    if ((DeviceObject->Flags & DO_DEVICE_INITIALIZING) != 0) {
+        status = STATUS_NO_SUCH_DEVICE;
+    } else if ((DeviceObject->Flags & DO_EXCLUSIVE) != 0 && DeviceObject->ReferenceCount != 0) {
+        status = STATUS_ACCESS_DENIED;
+    } else {
+        DeviceObject->ReferenceCount++;
+    }
+    KiReleaseLock(&IopDeviceLock, irql);
+    return status;
+}
+
+void IopReleaseDevice(DEVICE_OBJECT *DeviceObject)
+{
+    KIRQL irql = KiAcquireLock(&IopDeviceLock);
+    DeviceObject->ReferenceCount--;
+    KiReleaseLock(&IopDeviceLock, irql);
+}
+
 static DEVICE_OBJECT *IopTopOfStackLocked(DEVICE_OBJECT *DeviceObject)
 {
     while (DeviceObject->AttachedDevice != NULL) {
@@ -193,6 +215,13 @@ PDEVICE_OBJECT NTAPI IoAttachDeviceToDeviceStack(PDEVICE_OBJECT SourceDevice, PD
     }
     KiReleaseLock(&IopDeviceLock, irql);
     return top;
+}
+
+NTSTATUS NTAPI IoAttachDeviceToDeviceStackSafe(PDEVICE_OBJECT SourceDevice, PDEVICE_OBJECT TargetDevice,
+                                               PDEVICE_OBJECT *AttachedToDeviceObject)
+{
+    *AttachedToDeviceObject = IoAttachDeviceToDeviceStack(SourceDevice, TargetDevice);
+    return *AttachedToDeviceObject != NULL ? STATUS_SUCCESS : STATUS_NO_SUCH_DEVICE;
 }
 
 VOID NTAPI IoDetachDevice(PDEVICE_OBJECT TargetDevice)

@@ -19,3 +19,10 @@ void IopFinishDeviceInitialization(DRIVER_OBJECT *DriverObject);
 
 /* The symbolic link object of that name, referenced, or NULL. PASSIVE_LEVEL. */
 PVOID IopReferenceSymbolicLink(PCUNICODE_STRING SymbolicLinkName);
+
+/*
+ * Count one more open of the device: STATUS_NO_SUCH_DEVICE while it is being initialised, STATUS_ACCESS_DENIED when it
+ * is exclusive and open. IRQL <= DISPATCH_LEVEL.
+ */
+NTSTATUS IopClaimDevice(DEVICE_OBJECT *DeviceObject);
+void     IopReleaseDevice(DEVICE_OBJECT *DeviceObject);

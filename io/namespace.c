@@ -36,6 +36,7 @@ typedef struct _OBP_WALK {
     OBP_DIRECTORY *Directory; /* result: where the last component stands or would stand; NULL for the root itself */
     UNICODE_STRING Leaf;      /* result: the last component, in Chars */
     OBP_NAME      *Found;     /* result: its name, or NULL */
+    UNICODE_STRING Rest;      /* result of ObpStopAtDevice: what follows the device's name, in Chars */
     WCHAR          Chars[OBP_MAX_PATH_CHARS];
 } OBP_WALK;
 
@@ -95,7 +96,10 @@ static NTSTATUS ObpWalkOnceLocked(OBP_WALK *Walk)
         if (type == &ObpSymbolicLinkType && !(isLast && Walk->Lookup == ObpOpenLink)) {
             return ObpFollowLink(Walk, Walk->Found->Object, end);
         }
-        if (isLast) {
+        bool isStop = Walk->Lookup == ObpStopAtDevice && type == &ObpDeviceType;
+        if (isLast || isStop) {
+            USHORT restBytes = (USHORT)((Walk->CharCount - end) * sizeof(WCHAR));
+            Walk->Rest = (UNICODE_STRING){ restBytes, restBytes, Walk->Chars + end };
             break;
         }
         if (type != &ObpDirectoryType) {
@@ -219,6 +223,45 @@ NTSTATUS ObpReferenceByName(PCUNICODE_STRING Path, POBJECT_TYPE Type, OBP_LOOKUP
     ExAcquireFastMutex(&ObpNameMutex);
     status = ObpLookUpLocked(walk, Type, Object);
     ExReleaseFastMutex(&ObpNameMutex);
+    ExFreePoolWithTag(walk, OBP_NAME_TAG);
+    return status;
+}
+
+NTSTATUS ObpCopyString(const UNICODE_STRING *From, UNICODE_STRING *To)
+{
+    *To = (UNICODE_STRING){ 0 };
+    if (From->Length == 0) {
+        return STATUS_SUCCESS;
+    }
+    To->Buffer = ExAllocatePoolWithTag(NonPagedPoolNx, From->Length, OBP_NAME_TAG);
+    if (To->Buffer == NULL) {
+        return STATUS_INSUFFICIENT_RESOURCES;
+    }
+    To->MaximumLength = From->Length;
+    RtlCopyUnicodeString(To, From);
+    return STATUS_SUCCESS;
+}
+
+NTSTATUS ObpReferenceDevice(PCUNICODE_STRING Path, PDEVICE_OBJECT *Device, UNICODE_STRING *Rest)
+{
+    IRQL_MAX(APC_LEVEL);
+    OBP_WALK *walk;
+    PVOID     device;
+    NTSTATUS  status = ObpBeginWalk(Path, ObpStopAtDevice, &walk);
+    if (!NT_SUCCESS(status)) {
+        return status;
+    }
+    ExAcquireFastMutex(&ObpNameMutex);
+    status = ObpLookUpLocked(walk, &ObpDeviceType, &device);
+    ExReleaseFastMutex(&ObpNameMutex);
+    if (NT_SUCCESS(status)) {
+        status = ObpCopyString(&walk->Rest, Rest);
+        if (NT_SUCCESS(status)) {
+            *Device = device;
+        } else {
+            ObfDereferenceObject(device);
+        }
+    }
     ExFreePoolWithTag(walk, OBP_NAME_TAG);
     return status;
 }

@@ -26,8 +26,9 @@ NTSTATUS ObpInsertName(PVOID Object, PCUNICODE_STRING Path);
 void ObpRemoveName(PVOID Object);
 
 typedef enum _OBP_LOOKUP {
-    ObpFollowLinks, /* a symbolic link at the end stands for its target */
-    ObpOpenLink,    /* it stands for itself */
+    ObpFollowLinks,  /* a symbolic link at the end stands for its target */
+    ObpOpenLink,     /* it stands for itself */
+    ObpStopAtDevice, /* as the first, and a device ends the walk: what follows its name is the device's to parse */
 } OBP_LOOKUP;
 
 /*
@@ -36,6 +37,17 @@ typedef enum _OBP_LOOKUP {
  * => as above, and STATUS_OBJECT_NAME_NOT_FOUND, STATUS_OBJECT_TYPE_MISMATCH.
  */
 NTSTATUS ObpReferenceByName(PCUNICODE_STRING Path, POBJECT_TYPE Type, OBP_LOOKUP Lookup, PVOID *Object);
+
+/*
+ * Find the device at the beginning of Path and reference it. *Rest is what follows, in pool that the caller frees with
+ * ExFreePool, or empty without a buffer.
+ *
+ * => as above; STATUS_OBJECT_TYPE_MISMATCH for what is no device.
+ */
+NTSTATUS ObpReferenceDevice(PCUNICODE_STRING Path, PDEVICE_OBJECT *Device, UNICODE_STRING *Rest);
+
+/* To becomes a copy in pool that the caller frees with ExFreePool; empty, without a buffer, when From is. */
+NTSTATUS ObpCopyString(const UNICODE_STRING *From, UNICODE_STRING *To);
 
 /* Make a symbolic link object to Target, without a name. */
 NTSTATUS ObpCreateSymbolicLink(PCUNICODE_STRING Target, PVOID *Link);

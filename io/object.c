@@ -314,17 +314,22 @@ NTSTATUS NTAPI ObCloseHandle(HANDLE Handle, KPROCESSOR_MODE PreviousMode)
     }
     ULONG             index;
     PVOID             object = NULL;
+    bool              isLast = false;
     KIRQL             irql = KiAcquireLock(&ObpHandleLock);
     OBP_HANDLE_ENTRY *entry = ObpFindHandleLocked(Handle, &index);
     if (entry != NULL) {
         object = entry->Object;
         *entry = (OBP_HANDLE_ENTRY){ .NextFree = ObpFirstFreeHandle };
         ObpFirstFreeHandle = index;
-        _InterlockedDecrement(&ObpHeaderOf(object)->HandleCount);
+        isLast = _InterlockedDecrement(&ObpHeaderOf(object)->HandleCount) == 0;
     }
     KiReleaseLock(&ObpHandleLock, irql);
     if (object == NULL) {
         return STATUS_INVALID_HANDLE;
+    }
+    const OBJECT_TYPE *type = ObpHeaderOf(object)->Type;
+    if (isLast && type->Close != NULL) {
+        type->Close(object);
     }
     ObfDereferenceObject(object);
     return STATUS_SUCCESS;
@@ -342,6 +347,7 @@ NTSTATUS NTAPI NtClose(HANDLE Handle)
 
 void ObpInitialize(void)
 {
+    ObpEventType.Close = ObpRemoveName; /* an event's name lasts as long as its handles */
     ExInitializeWorkItem(&ObpDeferredWork, ObpDeleteDeferred, NULL);
     KIRQL    irql = KiAcquireLock(&ObpHandleLock);
     NTSTATUS status = STATUS_SUCCESS;

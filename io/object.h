@@ -27,6 +27,7 @@ typedef struct _OBJECT_TYPE {
     LIST_ENTRY  TypeList;
     const char *Name;
     void (*Delete)(PVOID Object); /* may be NULL; lets go of what the body refers to, not of the body */
+    void (*Close)(PVOID Object);  /* may be NULL; the last handle is closed. PASSIVE_LEVEL */
     volatile LONG ObjectCount;
 } OBJECT_TYPE;
 
@@ -54,7 +55,7 @@ extern OBJECT_TYPE ObpDriverType;       /* io/driver.c */
 extern OBJECT_TYPE ObpDeviceType;       /* io/device.c */
 extern OBJECT_TYPE ObpThreadType;       /* Delete of these two is set by whoever makes threads and processes */
 extern OBJECT_TYPE ObpProcessType;
-extern OBJECT_TYPE ObpFileType;
+extern OBJECT_TYPE ObpFileType; /* Delete and Close are set by io/file.c */
 extern OBJECT_TYPE ObpEventType;
 extern OBJECT_TYPE ObpSemaphoreType;
 extern OBJECT_TYPE ObpMutantType;

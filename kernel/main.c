@@ -7,6 +7,7 @@
 #include "boot/loaderblock.h"
 #include "io/driver.h"
 #include "io/exwork.h"
+#include "io/file.h"
 #include "io/ldr/load.h"
 #include "io/object.h"
 #include "io/psthread.h"
@@ -134,10 +135,11 @@ DECLSPEC_NORETURN void KiSystemStartup(LOADER_BLOCK *Block)
     KiInitializeHardware(); /* ACPI, local APIC, clock rate */
     ObpInitialize();        /* objects and handles */
     ObpDescribeEmbedded(&KiBootProcessor.IdleThread, &ObpThreadType);
-    PspInitialize();  /* processes and threads as objects */
-    LdrpInitialize(); /* driver images */
-    KiStartTicking(); /* the 64 Hz clock */
-    KiStartPhase1();  /* the rest runs on a thread */
+    IopInitializeFiles(); /* devices that are opened */
+    PspInitialize();      /* processes and threads as objects */
+    LdrpInitialize();     /* driver images */
+    KiStartTicking();     /* the 64 Hz clock */
+    KiStartPhase1();      /* the rest runs on a thread */
     _enable();
     KiIdleLoop();
 }
