@@ -9,6 +9,7 @@
  */
 #include "io/device.h"
 
+#include "io/iotimer.h"
 #include "io/namespace.h"
 #include "io/object.h"
 #include "kernel/ke/lock.h"
@@ -63,9 +64,7 @@ static void IopInitializeDevice(DEVICE_OBJECT *DeviceObject, ULONG DeviceExtensi
     DeviceObject->AlignmentRequirement = FILE_BYTE_ALIGNMENT;
     DeviceObject->SectorSize = IopHasSectors(DeviceType) ? IOP_SECTOR_BYTES : 0;
     DeviceObject->Flags = DO_DEVICE_INITIALIZING;
-    DeviceObject->DeviceQueue.Type = IO_TYPE_DEVICE_QUEUE;
-    DeviceObject->DeviceQueue.Size = sizeof(DeviceObject->DeviceQueue);
-    InitializeListHead(&DeviceObject->DeviceQueue.DeviceListHead);
+    KeInitializeDeviceQueue(&DeviceObject->DeviceQueue);
     KeInitializeEvent(&DeviceObject->DeviceLock, SynchronizationEvent, TRUE);
 }
 
@@ -148,6 +147,7 @@ VOID NTAPI IoDeleteDevice(PDEVICE_OBJECT DeviceObject)
     bool  linked = IopUnlinkDeviceLocked(DeviceObject);
     KiReleaseLock(&IopDeviceLock, irql);
     if (linked) {
+        IopDeleteDeviceTimer(DeviceObject);
         ObpRemoveName(DeviceObject);
         ObfDereferenceObject(DeviceObject);
     }
