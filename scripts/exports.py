@@ -6,9 +6,11 @@
 A line of the input is one export:
 
     Name [impl=CName] [tracked=CName] [verified=CName] [data]
+    Name stub
 
 Name is what drivers import; impl the C symbol that carries it out, by default Name itself; tracked and verified the
-entries that stand before it (io/binding.h), by default none; data marks a variable. `#` begins a comment. Lines are
+entries that stand before it (io/binding.h), by default none; data marks a variable, stub a name without a body: a
+function is made that says so when it is called (io/stub.h). `#` begins a comment. Lines are
 sorted by name, byte by byte, since imports are found by binary search.
 """
 
@@ -18,6 +20,7 @@ from dataclasses import dataclass
 
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*$")
 _OPTIONS = ("impl", "tracked", "verified")
+_STUB = "LdrpStub_"
 
 
 class FormatError(Exception):
@@ -41,6 +44,9 @@ def parse_line(text):
     words = text.split()
     options = {}
     data = False
+    if words[1:] == ["stub"]:
+        options["impl"] = _STUB + words[0]
+        words = words[:1]
     for word in words[1:]:
         key, separator, value = word.partition("=")
         if word == "data" and not data:
@@ -81,6 +87,11 @@ def bindings(exports):
     symbols = sorted({symbol for export in exports for symbol in export.entries()})
     yield "/* Generated from io/exports.def by scripts/exports.py. */"
     yield '#include "io/binding.h"'
+    yield '#include "io/stub.h"'
+    yield ""
+    for export in exports:
+        if export.impl == _STUB + export.name:
+            yield f"LDRP_STUB({export.name})"
     yield ""
     for symbol in symbols:
         yield f'extern char LdrpEntry_{symbol}[] __asm__("{symbol}");'

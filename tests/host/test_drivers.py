@@ -38,6 +38,7 @@ CRASHES = {
     "crash_irql": (8, 0xD1, 0xFFFFF8A0DEAD0000, "ReadThrough|DriverEntry"),
     "crash_raise": (4, 0x7E, 0xC000009C, "DriverEntry"),
     "crash_div": (1, 0x7E, 0xC0000094, "Divide|DriverEntry"),
+    "crash_stub": (2, 0x1E, 0xC0000002, "DriverEntry"),
     "crash_unload": (2, 0x7E, 0xC0000005, "ReadThrough|CrashUnload"),
 }
 
@@ -134,6 +135,12 @@ def test_crash_ends_in_the_right_bug_check(booted, driver):
     assert booted.lines(rf"^\*\*\* {driver}\.sys\+0x")
     assert booted.lines(rf"{driver}(\.sys)?!({function})\+0x")
     assert booted.lines("^# bug check complete$")
+
+
+@boot("crash_stub", options=("--expect-bugcheck", "0x1E"))
+def test_a_stub_is_named_with_its_caller(booted):
+    assert booted.status == 0, booted.stdout + booted.stderr
+    assert booted.lines(r"^# crash_stub!DriverEntry\+0x[0-9A-F]+ calls FsRtlIncrementCcFastReadNoWait, which this kernel ")
 
 
 @boot("crash_null", options=("--expect-bugcheck", "0x7E"))

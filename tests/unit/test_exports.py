@@ -37,6 +37,14 @@ def test_rows_hold_all_three_bindings(tmp_path):
     assert definition.split() == "LIBRARY ntoskrnl.exe EXPORTS A B = KiB C D = KiD DATA".split()
 
 
+def test_a_stub_is_a_function_of_its_own(tmp_path):
+    ended, table, definition = run(tmp_path, "A\nB stub\n")
+    assert ended.returncode == 0, ended.stderr
+    assert [line for line in table.splitlines() if "STUB" in line] == ["LDRP_STUB(B)"]
+    assert '{ "B", { LdrpEntry_LdrpStub_B, LdrpEntry_LdrpStub_B, LdrpEntry_LdrpStub_B } },' in table
+    assert definition.split() == "LIBRARY ntoskrnl.exe EXPORTS A B = LdrpStub_B".split()
+
+
 @pytest.mark.parametrize(
     "text,words",
     [
@@ -46,6 +54,7 @@ def test_rows_hold_all_three_bindings(tmp_path):
         ("A impl\n", "1: what is 'impl'?"),
         ("A impl=1\n", "1: what is 'impl=1'?"),
         ("A impl=B impl=C\n", "1: what is 'impl=C'?"),
+        ("A stub data\n", "1: what is 'stub'?"),
         ("A colour=B\n", "1: what is 'colour=B'?"),
         ("A data tracked=B\n", "1: a variable has no entries"),
         ("A-B\n", "1: 'A-B' is not a name"),
