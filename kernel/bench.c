@@ -7,6 +7,7 @@
  */
 #include "kernel/bench.h"
 
+#include "io/object.h"
 #include "io/process.h"
 #include "kernel/hal/clock.h"
 #include "kernel/ke/ipi.h"
@@ -21,13 +22,14 @@
 
 /* What an operation works on; filled by setup. */
 typedef struct _KI_BENCH {
-    ULONG      Count; /* the row's n: pages or bytes */
-    MDL       *Mdl;
-    PVOID      Base; /* user memory, or whatever the setup took */
-    EPROCESS  *Process;
-    KAPC_STATE Apc;
-    MMPTE     *Ptes;
-    PVOID      Blocks[64];
+    ULONG          Count; /* the row's n: pages or bytes */
+    MDL           *Mdl;
+    PVOID          Base; /* user memory, or whatever the setup took */
+    EPROCESS      *Process;
+    KAPC_STATE     Apc;
+    PDEVICE_OBJECT Device;
+    MMPTE         *Ptes;
+    PVOID          Blocks[64];
 } KI_BENCH;
 
 typedef struct _KI_BENCH_ROW {
@@ -190,6 +192,49 @@ static void KiBenchMdlPair(KI_BENCH *Bench)
     IoFreeMdl(IoAllocateMdl((PVOID)PAGE_SIZE, Bench->Count * PAGE_SIZE, FALSE, FALSE, NULL));
 }
 
+/* A device whose driver completes what it gets, and a packet's way there and back: made, sent, completed, freed. */
+static NTSTATUS NTAPI KiBenchComplete(PDEVICE_OBJECT DeviceObject, PIRP Irp)
+{
+    UNREFERENCED_PARAMETER(DeviceObject);
+    Irp->IoStatus.Status = STATUS_SUCCESS;
+    IoCompleteRequest(Irp, IO_NO_INCREMENT);
+    return STATUS_SUCCESS;
+}
+
+static NTSTATUS NTAPI KiBenchKeepIrp(PDEVICE_OBJECT DeviceObject, PIRP Irp, PVOID Context)
+{
+    UNREFERENCED_PARAMETER(DeviceObject);
+    UNREFERENCED_PARAMETER(Irp);
+    UNREFERENCED_PARAMETER(Context);
+    return STATUS_MORE_PROCESSING_REQUIRED;
+}
+
+static bool KiBenchCreateDevice(KI_BENCH *Bench)
+{
+    PVOID driver;
+    if (!NT_SUCCESS(ObpCreateObject(&ObpDriverType, sizeof(DRIVER_OBJECT), &driver))) {
+        return false;
+    }
+    ((DRIVER_OBJECT *)driver)->MajorFunction[IRP_MJ_READ] = KiBenchComplete;
+    NTSTATUS status = IoCreateDevice(driver, 0, NULL, FILE_DEVICE_UNKNOWN, 0, FALSE, &Bench->Device);
+    ObDereferenceObject(driver);
+    return NT_SUCCESS(status);
+}
+
+static void KiBenchDeleteDevice(KI_BENCH *Bench)
+{
+    IoDeleteDevice(Bench->Device);
+}
+
+static void KiBenchIrpRoundTrip(KI_BENCH *Bench)
+{
+    IRP *irp = IoAllocateIrp(Bench->Device->StackSize, FALSE);
+    IoGetNextIrpStackLocation(irp)->MajorFunction = IRP_MJ_READ;
+    IoSetCompletionRoutine(irp, KiBenchKeepIrp, NULL, TRUE, TRUE, TRUE);
+    (void)IoCallDriver(Bench->Device, irp);
+    IoFreeIrp(irp);
+}
+
 #define KI_PAGE_COUNTS                        \
     {                                         \
         1, 4, 16, 64, 256, KI_BENCH_MAX_PAGES \
@@ -210,6 +255,7 @@ static const KI_BENCH_ROW KiBenchRows[] = {
     { "pool_pair", KiBenchNothing, KiBenchIdle, KiBenchPoolPair, KiBenchIdle, 1, KI_POOL_COUNTS },
     { "pool_batch64", KiBenchNothing, KiBenchIdle, KiBenchPoolBatch, KiBenchIdle, 64, KI_POOL_COUNTS },
     { "mdl_pair", KiBenchNothing, KiBenchIdle, KiBenchMdlPair, KiBenchIdle, 1, KI_PAGE_COUNTS },
+    { "irp_roundtrip", KiBenchCreateDevice, KiBenchIdle, KiBenchIrpRoundTrip, KiBenchDeleteDevice, 1, { 1 } },
     { "floor_map", KiBenchReservePtes, KiBenchIdle, KiBenchFloorMap, KiBenchReleasePtes, 1, KI_PAGE_COUNTS },
     { "floor_unmap", KiBenchReservePtes, KiBenchIdle, KiBenchFloorUnmap, KiBenchReleasePtes, 1, KI_PAGE_COUNTS },
 };
