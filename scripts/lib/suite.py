@@ -7,6 +7,7 @@ the folder `boots` beside it. The last line printed is `N passed, N failed`; ski
 import glob
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import xml.etree.ElementTree as xml
@@ -20,13 +21,25 @@ def main(junit, folders):
     own = os.path.join(boots, "pytest.xml")
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider"]
     command += [f"--basetemp={os.path.join(build, 'pytest')}", f"--junit-xml={own}"]
-    status = subprocess.run(command + [folder for folder in folders if _has_tests(folder)], check=False).returncode
+    status = _run_group(command + [folder for folder in folders if _has_tests(folder)])
     passed, failed = merge(sorted(glob.glob(os.path.join(boots, "*.xml"))), junit)
     if status and not failed:
         print(f"pytest ended with status {status} although no test failed")
         failed += 1
     print(f"{passed} passed, {failed} failed")
     return 1 if failed else 0
+
+
+def _run_group(command):
+    """The exit status of the command. Ctrl-C or SIGTERM ends all that it started as well: boots in progress too."""
+    signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
+    process = subprocess.Popen(command, start_new_session=True)
+    try:
+        return process.wait()
+    finally:
+        if process.returncode is None:
+            os.killpg(process.pid, signal.SIGTERM)
+            process.wait()
 
 
 def _has_tests(folder):
@@ -50,4 +63,7 @@ def merge(files, target):
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1], sys.argv[2:]))
+    try:
+        sys.exit(main(sys.argv[1], sys.argv[2:]))
+    except KeyboardInterrupt:
+        sys.exit(128 + signal.SIGINT)

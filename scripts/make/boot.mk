@@ -20,10 +20,12 @@ $(BUILD)/obj/boot/%.o: boot/%.c scripts/make/boot.mk | $(BUILD)/tools/build
 	$(call SAY,CC,$<)
 	$(Q)$(CC_BOOT) $(BOOT_CFLAGS) -MMD -MP -c $< -o $@
 
+# Newer versions of libefi bring a memcpy and a memset too: the first ones, the loader's own, count.
 $(BUILD)/obj/boot/loader.so: $(BOOT_OBJS)
 	$(call SAY,LD,$@)
-	$(Q)$(LD_BOOT) -nostdlib -znocombreloc -shared -Bsymbolic --no-undefined -T $(EFI_LIB)/elf_x86_64_efi.lds \
-		$(EFI_LIB)/crt0-efi-x86_64.o $(BOOT_OBJS) -L $(EFI_LIB) -lefi -lgnuefi -o $@
+	$(Q)$(LD_BOOT) -nostdlib -znocombreloc -zmuldefs -shared -Bsymbolic --no-undefined \
+		-T $(EFI_LIB)/elf_x86_64_efi.lds $(EFI_LIB)/crt0-efi-x86_64.o $(BOOT_OBJS) \
+		-L $(EFI_LIB) -lefi -lgnuefi -o $@
 
 # The zero date keeps equal sources equal to the byte.
 $(BUILD)/BOOTX64.EFI: $(BUILD)/obj/boot/loader.so

@@ -9,12 +9,14 @@
 
 static volatile LONG  OtDeletedCount;
 static volatile KIRQL OtDeleteIrql;
+static PKTHREAD       OtDeleteThread;
 static KEVENT         OtDeleted;
 
 static void OtDelete(PVOID Object)
 {
     UNREFERENCED_PARAMETER(Object);
     OtDeleteIrql = KeGetCurrentIrql();
+    OtDeleteThread = KeGetCurrentThread();
     OtDeletedCount++;
     KeSetEvent(&OtDeleted, IO_NO_INCREMENT, FALSE);
 }
@@ -54,16 +56,16 @@ KTEST(io_object, last_reference_deletes)
 
 KTEST(io_object, deletion_waits_for_passive_level)
 {
-    LARGE_INTEGER second = { .QuadPart = -10000000 };
+    LARGE_INTEGER limit = { .QuadPart = -300000000 }; /* 30 s: a hang */
     PVOID         object = OtCreate();
     KT_ASSERT_NOT_NULL(object);
     KIRQL irql;
     KeRaiseIrql(DISPATCH_LEVEL, &irql);
     ObDereferenceObject(object);
-    KT_EXPECT_EQ(OtDeletedCount, 0);
     KeLowerIrql(irql);
-    KT_ASSERT_STATUS(KeWaitForSingleObject(&OtDeleted, Executive, KernelMode, FALSE, &second), STATUS_SUCCESS);
+    KT_ASSERT_STATUS(KeWaitForSingleObject(&OtDeleted, Executive, KernelMode, FALSE, &limit), STATUS_SUCCESS);
     KT_EXPECT_EQ(OtDeleteIrql, PASSIVE_LEVEL);
+    KT_EXPECT_NE((ULONG_PTR)OtDeleteThread, (ULONG_PTR)KeGetCurrentThread());
 }
 
 KTEST(io_object, handle_holds_a_reference)
