@@ -131,3 +131,6 @@ NTKERNELAPI PVOID NTAPI ExAllocatePool2(POOL_FLAGS Flags, SIZE_T NumberOfBytes, 
 #ifndef MACHINE_CHECK_EXCEPTION
 #define MACHINE_CHECK_EXCEPTION 0x0000009Cu /* bug-check-0x9c--machine-check-exception.md */
 #endif
+
+/* mingw-w64 leaves this intrinsic to clang's own headers from clang 19 on, which for this target lack it too. */
+void __cpuidex(int Registers[4], int Leaf, int Subleaf);

@@ -16,7 +16,7 @@ $(KERNEL_OUT)/obj/%.o: %.c scripts/make/flags.mk | $(BUILD)/tools/build
 $(KERNEL_OUT)/obj/%.obj: %.asm | $(BUILD)/tools/build
 	@mkdir -p $(@D)
 	$(call SAY,NASM,$<)
-	$(Q)$(NASM) -f win64 -w+all -Werror -I ./ -MD $(@:.obj=.d) -MP $< -o $@
+	$(Q)$(NASM) $(NASM_FLAGS) -I ./ -MD $(@:.obj=.d) -MP $< -o $@
 
 # io/exports.def is the one list of exports: it makes the binding tables and the image's export directory.
 $(BUILD)/gen/bindings.c $(BUILD)/gen/ntoskrnl.def &: io/exports.def scripts/exports.py | $(BUILD)/tools/build

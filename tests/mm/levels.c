@@ -4,6 +4,7 @@
  */
 #include "tests/mm/levels.h"
 
+#include "io/exwork.h"
 #include "mm/iospace.h"
 #include "mm/kstack.h"
 #include "mm/pfn.h"
@@ -44,8 +45,10 @@ static ULONG64 KtReadPoolBlocks(void)
 }
 
 /* Threads that ended give their stacks back, and the stacks their frames. */
+/* What ended may still be on its way to the pool: a deferred deletion, a dead thread. */
 static void KtSettleStacks(void)
 {
+    ExpWaitForWorkers();
     KiWaitForReaper();
     MiTrimKernelStacks();
 }
