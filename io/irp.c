@@ -148,3 +148,16 @@ void IopCancelThreadIrps(ETHREAD *Thread)
         }
     }
 }
+
+/* The process on whose behalf Irp was sent; NULL: it has no thread. Any IRQL. */
+PEPROCESS NTAPI IoGetRequestorProcess(PIRP Irp)
+{
+    const ETHREAD *thread = Irp->Tail.Overlay.Thread;
+    return thread != NULL ? thread->Process : NULL;
+}
+
+BOOLEAN NTAPI IoIs32bitProcess(PIRP Irp)
+{
+    UNREFERENCED_PARAMETER(Irp);
+    return FALSE;
+}

@@ -217,3 +217,16 @@ PETHREAD NTAPI KiExportPsGetCurrentThread(VOID)
 {
     return PsGetCurrentThread();
 }
+
+PVOID NTAPI IoGetInitialStack(VOID)
+{
+    return (PVOID)KeGetCurrentThread()->StackBase;
+}
+
+/* Of the thread's stack, whatever runs on it. */
+VOID NTAPI IoGetStackLimits(PULONG_PTR LowLimit, PULONG_PTR HighLimit)
+{
+    const KTHREAD *thread = KeGetCurrentThread();
+    *LowLimit = thread->StackLimit;
+    *HighLimit = thread->StackBase;
+}

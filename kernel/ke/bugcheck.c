@@ -15,6 +15,7 @@
 #include "kernel/hal/clock.h"
 #include "kernel/hal/exitport.h"
 #include "kernel/hal/lapic.h"
+#include "kernel/ke/bugcallback.h"
 #include "kernel/ke/bugnames.h"
 #include "kernel/ke/dbgprint.h"
 #include "kernel/rtl/stackwalk.h"
@@ -191,6 +192,8 @@ DECLSPEC_NORETURN VOID KiBugCheck(ULONG Code, ULONG_PTR P1, ULONG_PTR P2, ULONG_
     KiPrintStack(frameCount);
     KiPrintOtherProcessors();
     KiPrintFormat("# bug check complete");
+    KiRunBugCheckCallbacks();
+    KiFlushOutput();
     HalpSignalPanic();
     HalpExit(HalpExitBugCheck);
 }

@@ -11,6 +11,7 @@
 #include "kernel/hal/clock.h"
 #include "kernel/ke/pcr.h"
 #include "kernel/ke/timer.h"
+#include "kernel/ke/version.h"
 
 /* The offsets that are compiled into drivers and programs. */
 C_ASSERT(FIELD_OFFSET(KUSER_SHARED_DATA, TickCountMultiplier) == 0x004);
@@ -35,7 +36,6 @@ C_ASSERT(FIELD_OFFSET(KUSER_SHARED_DATA, ActiveGroupCount) == 0x3C4);
 #define KI_SHARED_BUILD_NUMBER 6
 C_ASSERT(FIELD_OFFSET(KUSER_SHARED_DATA, Reserved2) + KI_SHARED_BUILD_NUMBER * sizeof(ULONG) == 0x260);
 
-#define KI_BUILD_NUMBER     19041
 #define KI_MACHINE_AMD64    0x8664 /* IMAGE_FILE_MACHINE_AMD64 */
 #define KI_LARGE_PAGE_BYTES 0x200000
 #define KI_NX_ALWAYS_ON     1
@@ -100,8 +100,8 @@ VOID KiInitializeTime(ULONG64 SystemTime)
     shared->Reserved2[KI_SHARED_BUILD_NUMBER] = KI_BUILD_NUMBER;
     shared->NtProductType = NtProductWinNt;
     shared->ProductTypeIsValid = TRUE;
-    shared->NtMajorVersion = 10;
-    shared->NtMinorVersion = 0;
+    shared->NtMajorVersion = KI_MAJOR_VERSION;
+    shared->NtMinorVersion = KI_MINOR_VERSION;
     shared->NXSupportPolicy = KI_NX_ALWAYS_ON;
     shared->ActiveGroupCount = 1;
     KiFillProcessorFeatures(shared->ProcessorFeatures);
