@@ -10,6 +10,7 @@
 #include "kernel/rtl/print.h"
 #include "kernel/rtl/symbols.h"
 #include "mm/layout.h"
+#include "mm/pool.h"
 
 #define VF_LINE_BYTES   1024u /* a thing and up to twelve frames; cut where names are longer */
 #define VF_DETAIL_BYTES 128u
@@ -126,14 +127,29 @@ static void VfPrintRecord(const VF_RECORD *Record)
 static bool VfIsTimerGone(const VF_RECORD *Record)
 {
     const KTIMER *timer = Record->Address;
-    if (Record->Kind != VfTimer) {
-        return false;
-    }
     if (!MmIsAddressValid((PVOID)(ULONG_PTR)timer) || !MmIsAddressValid((PVOID)(ULONG_PTR)(timer + 1))) {
         return true;
     }
     bool isTimer = timer->Header.Type == TimerNotificationObject || timer->Header.Type == TimerSynchronizationObject;
     return !isTimer || !timer->Header.Inserted;
+}
+
+/*
+ * Was the thing given back on a path that drivers do not call? Completion of a packet unlocks its MDLs, which ends the
+ * mappings that drivers made of them, and frees them.
+ */
+static bool VfIsGone(const VF_RECORD *Record)
+{
+    switch (Record->Kind) {
+    case VfTimer:
+        return VfIsTimerGone(Record);
+    case VfMapping:
+        return !MmIsAddressValid((PVOID)(ULONG_PTR)Record->Address);
+    case VfMdl:
+        return ExpQueryBlockBytes(Record->Address) == 0;
+    default:
+        return false;
+    }
 }
 
 VF_LEAKS VfReportLeaks(const RTLP_IMAGE *Owner)
@@ -147,7 +163,7 @@ VF_LEAKS VfReportLeaks(const RTLP_IMAGE *Owner)
     VfTakeRecords(Owner, &list);
     while (!IsListEmpty(&list)) {
         VF_RECORD *record = CONTAINING_RECORD(RemoveHeadList(&list), VF_RECORD, OrderLinks);
-        if (!VfIsTimerGone(record)) {
+        if (!VfIsGone(record)) {
             VfPrintRecord(record);
             leaks.Count++;
             leaks.CodeInUse |= record->Kind == VfThread || record->Kind == VfTimer || record->Kind == VfWorkItem;

@@ -191,3 +191,25 @@ def test_hang_says_where_every_cpu_is(booted, driver):
         holder = re.search(r"held by CPU (\d)", booted.log)[1]
         assert f"{driver}!HoldLock+0x" in "\n".join(stacks[int(holder)]), stacks
     assert not emulators_of(booted)
+
+
+@boot("direct_io", "direct_io_client", options=("--cpus", "4"))
+def test_the_four_methods_and_direct_reads_and_writes(booted):
+    assert booted.status == 0, booted.stdout + booted.stderr
+    for step in ("write", "read", "buffered", "in direct", "out direct", "neither"):
+        assert booted.lines(f"^# direct_io_client: {step} 0x00000000$"), step
+
+
+@boot("direct_io", "split_filter", "direct_io_client", options=("--cpus", "2"))
+def test_a_filter_splits_requests_with_partial_mdls(booted):
+    assert booted.status == 0, booted.stdout + booted.stderr
+    assert booted.lines("^# direct_io_client: read 0x00000000$")
+    assert booted.lines("^# split_filter: 4 pieces$")  # a write and a read of two pages each
+    assert outcomes(booted, "direct_io_client") == ["passed"] * 4
+
+
+@boot("cancel_queue", options=("--cpus", "1"))
+def test_a_cancel_safe_queue_ends_each_read_once(booted):
+    assert booted.status == 0, booted.stdout + booted.stderr
+    ends = booted.lines("^# cancel_queue: read ")
+    assert [line.rpartition(" ")[2] for line in ends] == ["0xC0000120", "0x00000000", "0xC0000120"]
