@@ -53,7 +53,7 @@ static BOOLEAN RunRow(const MISUSE *Misuses, const UNICODE_STRING *Path)
 NTSTATUS NTAPI DriverEntry(PDRIVER_OBJECT DriverObject, PUNICODE_STRING RegistryPath)
 {
     UNREFERENCED_PARAMETER(DriverObject);
-    if (!RunRow(PoolMisuses, RegistryPath) && !RunRow(MdlMisuses, RegistryPath)) {
+    if (!RunRow(PoolMisuses, RegistryPath) && !RunRow(MdlMisuses, RegistryPath) && !RunRow(IrpMisuses, RegistryPath)) {
         DbgPrint("misuse: %wZ names no row\n", RegistryPath);
     }
     return STATUS_UNSUCCESSFUL;

@@ -16,6 +16,7 @@ typedef struct _MISUSE {
 /* The rows of a file, ended by one without a name. */
 extern const MISUSE PoolMisuses[];
 extern const MISUSE MdlMisuses[];
+extern const MISUSE IrpMisuses[];
 
 /* A block that must be had; a breakpoint where it cannot. */
 UCHAR *MisuseAllocate(POOL_TYPE Type, SIZE_T Bytes);
