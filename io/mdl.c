@@ -35,12 +35,13 @@ PMDL NTAPI IoAllocateMdl(PVOID VirtualAddress, ULONG Length, BOOLEAN SecondaryBu
     if (Length > MI_MDL_MAX_BYTES || (Length != 0 && start + (Length - 1) < start)) {
         return NULL;
     }
-    MDL *mdl = ExAllocatePoolWithTag(NonPagedPoolNx, MmSizeOfMdl(VirtualAddress, Length), MI_TAG_MDL);
+    SIZE_T mdlBytes = MiMdlBytes(VirtualAddress, Length);
+    MDL   *mdl = ExAllocatePoolWithTag(NonPagedPoolNx, mdlBytes, MI_TAG_MDL);
     if (mdl == NULL) {
         return NULL;
     }
     MiFormatMdl(mdl, VirtualAddress, Length);
-    if (MiMdlPageCount(mdl) != 0) {
+    if (mdlBytes > sizeof(*mdl)) {
         MiMdlFrames(mdl)[0] = MI_PFN_NONE; /* whoever maps it before it is locked is told so */
     }
     if (Irp != NULL) {
@@ -102,6 +103,19 @@ VOID NTAPI IoBuildPartialMdl(PMDL SourceMdl, PMDL TargetMdl, PVOID VirtualAddres
     (RtlMoveMemory)(MiMdlFrames(TargetMdl), MiMdlFrames(SourceMdl) + firstPage, pageCount * sizeof(PFN_NUMBER));
 }
 
+/* Free an MDL that owns a mapping, as a partial MDL may: release that first. */
+static DECLSPEC_NOINLINE void IopFreeMappedMdl(MDL *Mdl)
+{
+    if (ExpQueryBlockBytes(Mdl) != 0) {
+        if ((MiMdlFlags(Mdl) & MDL_PARTIAL) == 0) {
+            DbgPrint("IoFreeMdl: MDL %p is still mapped at %p by a driver that has to unmap it\n", Mdl,
+                     Mdl->MappedSystemVa);
+        }
+        MmUnmapLockedPages(Mdl->MappedSystemVa, Mdl);
+    }
+    ExFreePool(Mdl);
+}
+
 /*
  * Free one MDL, not its chain. Its pages are unlocked before; a mapping that a partial MDL owns is released here.
  *
@@ -109,14 +123,10 @@ VOID NTAPI IoBuildPartialMdl(PMDL SourceMdl, PMDL TargetMdl, PVOID VirtualAddres
  */
 VOID NTAPI IoFreeMdl(PMDL Mdl)
 {
-    ULONG flags = MiMdlFlags(Mdl);
-    if (ExpQueryBlockBytes(Mdl) != 0 && (flags & MDL_MAPPED_TO_SYSTEM_VA) != 0 &&
-        (flags & MDL_PARENT_MAPPED_SYSTEM_VA) == 0) {
-        if ((flags & MDL_PARTIAL) == 0) {
-            DbgPrint("IoFreeMdl: MDL %p is still mapped at %p by a driver that has to unmap it\n", Mdl,
-                     Mdl->MappedSystemVa);
-        }
-        MmUnmapLockedPages(Mdl->MappedSystemVa, Mdl);
+    const ULONG mapped = MDL_MAPPED_TO_SYSTEM_VA | MDL_PARENT_MAPPED_SYSTEM_VA;
+    if ((MiMdlFlags(Mdl) & mapped) == MDL_MAPPED_TO_SYSTEM_VA) {
+        IopFreeMappedMdl(Mdl);
+    } else {
+        ExFreePool(Mdl);
     }
-    ExFreePool(Mdl);
 }

@@ -10,6 +10,7 @@
 #include "mm/init.h"
 #include "mm/iospace.h"
 #include "mm/kstack.h"
+#include "mm/poolcache.h"
 #include "mm/window.h"
 
 #define KI_PROCESSOR_TAG 'crPK'
@@ -35,6 +36,7 @@ static KI_PROCESSOR *KiAllocateProcessor(void)
         return NULL;
     }
     RtlZeroMemory(processor, sizeof(*processor));
+    processor->Pcr.Prcb.PoolCache = &ExpNoCache;
     processor->Pcr.Prcb.RspBase = (ULONG64)stackBase;
     ObpDescribeEmbedded(&processor->IdleThread, &ObpThreadType);
     return processor;

@@ -25,19 +25,9 @@ const MI_MDL_RULE MiMdlRules[MI_MDL_CALLS] = {
 #undef ROW
 };
 
-void MiFormatMdl(MDL *Mdl, const void *Va, ULONG ByteCount)
-{
-    *Mdl = (MDL){
-        .Size = (CSHORT)(sizeof(MDL) + MiSpanPages(Va, ByteCount) * sizeof(PFN_NUMBER)),
-        .StartVa = PAGE_ALIGN(Va),
-        .ByteOffset = BYTE_OFFSET(Va),
-        .ByteCount = ByteCount,
-    };
-}
-
 SIZE_T NTAPI MmSizeOfMdl(PVOID Base, SIZE_T Length)
 {
-    return sizeof(MDL) + MiSpanPages(Base, Length) * sizeof(PFN_NUMBER);
+    return MiMdlBytes(Base, Length);
 }
 
 /* Obsolete, for old binaries: format the caller's storage or nonpaged pool of ours. */
@@ -48,7 +38,7 @@ PMDL NTAPI MmCreateMdl(PMDL MemoryDescriptorList, PVOID Base, SIZE_T Length)
         return NULL;
     }
     if (mdl == NULL) {
-        mdl = ExAllocatePoolWithTag(NonPagedPoolNx, MmSizeOfMdl(Base, Length), MI_TAG_MDL);
+        mdl = ExAllocatePoolWithTag(NonPagedPoolNx, MiMdlBytes(Base, Length), MI_TAG_MDL);
     }
     if (mdl != NULL) {
         MiFormatMdl(mdl, Base, (ULONG)Length);

@@ -105,5 +105,19 @@ static inline PFN_NUMBER *MiMdlFrames(const MDL *Mdl)
     return (PFN_NUMBER *)(Mdl + 1);
 }
 
+/* What an MDL over [Va, Va + ByteCount) takes, its frame array included. */
+static inline SIZE_T MiMdlBytes(const void *Va, SIZE_T ByteCount)
+{
+    return sizeof(MDL) + MiSpanPages(Va, ByteCount) * sizeof(PFN_NUMBER);
+}
+
 /* Write the header of an MDL over [Va, Va + ByteCount): MmInitializeMdl, and the two fields that it leaves. */
-void MiFormatMdl(MDL *Mdl, const void *Va, ULONG ByteCount);
+static inline void MiFormatMdl(MDL *Mdl, const void *Va, ULONG ByteCount)
+{
+    *Mdl = (MDL){
+        .Size = (CSHORT)MiMdlBytes(Va, ByteCount),
+        .StartVa = PAGE_ALIGN(Va),
+        .ByteOffset = BYTE_OFFSET(Va),
+        .ByteCount = ByteCount,
+    };
+}

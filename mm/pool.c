@@ -20,18 +20,13 @@
 #include "kernel/rtl/stackwalk.h"
 #include "mm/pfn.h"
 #include "mm/poolbig.h"
-#include "mm/poolblock.h"
+#include "mm/poolcache.h"
 #include "mm/poolcodes.h"
+#include "mm/poolhot.h"
 
 #define EXP_TAG_DEFAULT   0x656E6F4Eu /* "None" */
 #define EXP_TAG_BIG_BLANK 0x20474942u /* "BIG ", reserved by the system */
 #define EXP_TAG_BIG       0x00474942u /* "BIG" */
-
-/* Bits of POOL_TYPE (ne-wdm-_pool_type.md) and what may be ORed into it. */
-#define EXP_TYPE_PAGED         0x001u
-#define EXP_TYPE_MUST_SUCCEED  0x002u
-#define EXP_TYPE_CACHE_ALIGNED 0x004u
-#define EXP_TYPE_NX            0x200u
 
 #define EXP_CACHE_LINE_GRANULES 4u
 #define EXP_REQUESTER_FRAMES    16u
@@ -49,12 +44,14 @@ void MiInitializePool(void)
 {
     MiInitializePoolPages();
     ExpInitializeBlocks();
+    ExpInitializeCaches();
     ExpFailAllocation(KiOptions.FailAllocation);
 }
 
 void ExpFailAllocation(ULONG64 N)
 {
     _InterlockedExchange64(&ExpFailCountdown, (LONG64)N);
+    ExpSetCaching(N != 0 || KiOptions.CheckAll ? ExpCacheNothing : ExpCacheBlocks);
 }
 
 static bool ExpIsToFail(void)
@@ -72,6 +69,12 @@ static bool ExpHasLetterOrDigit(ULONG Tag)
         }
     }
     return false;
+}
+
+/* May the classic routines be given Tag? Only such tags are counted by processors, so one that is counted may. */
+static bool ExpIsPlainTag(ULONG Tag)
+{
+    return Tag != EXP_TAG_BIG && Tag != EXP_TAG_BIG_BLANK && ExpHasLetterOrDigit(Tag);
 }
 
 static void ExpCheckIrql(ULONG SubCode, ULONG Type, ULONG_PTR P4)
@@ -124,23 +127,43 @@ static MI_POOL_KIND ExpKindOf(ULONG Type)
     return (Type & EXP_TYPE_NX) != 0 ? MiPoolNonPagedNx : MiPoolNonPagedExecute;
 }
 
-/* Contents unknown; NULL when memory is out, or when it is this allocation's turn to fail. */
+static void *ExpAllocateFrom(MI_POOL_KIND Kind, SIZE_T Bytes, ULONG AlignGranules, ULONG Tag)
+{
+    ULONG granules = Bytes <= EXP_MAX_SMALL_BYTES ? ExpGranulesOf(Bytes) : EXP_PAGE_GRANULES;
+    if (granules + AlignGranules - 1 > EXP_MAX_GRANULES) {
+        return ExpAllocateBigBlock(Kind, Bytes, Tag);
+    }
+    void *block = NULL;
+    if (AlignGranules == 1 && ExpIsPlainTag(Tag)) {
+        block = ExpRefillAndPop(&ExpPools[Kind], Bytes, Tag);
+    }
+    if (block == NULL) {
+        block = ExpAllocateBlock(&ExpPools[Kind], granules, AlignGranules, Tag);
+        if (block != NULL) {
+            ExpChargeTag(Kind, Tag, granules * EXP_GRANULE_BYTES);
+        }
+    }
+    return block;
+}
+
+/*
+ * Contents unknown; NULL when memory is out, or when it is this allocation's turn to fail. What processors keep for
+ * themselves is memory too: it is collected before the answer is no.
+ */
 static void *ExpAllocate(ULONG Type, SIZE_T Bytes, ULONG Tag)
 {
     ExpCheckIrql(EXP_CALLER_ALLOCATE_IRQL, Type, Bytes);
     MI_POOL_KIND kind = ExpKindOf(Type);
+    ULONG        align = (Type & EXP_TYPE_CACHE_ALIGNED) != 0 ? EXP_CACHE_LINE_GRANULES : 1;
     if (ExpIsToFail() || Bytes > MiRegionTable[MI_REGION_NONPAGED_POOL].Bytes) {
         return NULL;
     }
-    if (Bytes <= EXP_MAX_SMALL_BYTES) {
-        SIZE_T data = max(Bytes, 1);
-        ULONG  granules = (ULONG)((data + sizeof(POOL_HEADER) + EXP_GRANULE_BYTES - 1) / EXP_GRANULE_BYTES);
-        ULONG  align = (Type & EXP_TYPE_CACHE_ALIGNED) != 0 ? EXP_CACHE_LINE_GRANULES : 1;
-        if (granules + align - 1 <= EXP_PAGE_GRANULES) {
-            return ExpAllocateBlock(&ExpPools[kind], granules, align, Tag);
-        }
+    void *block = ExpAllocateFrom(kind, max(Bytes, 1), align, Tag);
+    if (block == NULL) {
+        ExpTrimPool();
+        block = ExpAllocateFrom(kind, max(Bytes, 1), align, Tag);
     }
-    return ExpAllocateBigBlock(kind, Bytes, Tag);
+    return block;
 }
 
 /* The failure edge of the routines that may raise. */
@@ -171,9 +194,29 @@ PVOID NTAPI ExAllocatePool(POOL_TYPE PoolType, SIZE_T NumberOfBytes)
     return ExpAllocateClassic((ULONG)PoolType, NumberOfBytes, EXP_TAG_DEFAULT, __builtin_return_address(0));
 }
 
-PVOID NTAPI ExAllocatePoolWithTag(POOL_TYPE PoolType, SIZE_T NumberOfBytes, ULONG Tag)
+/* The rest of ExAllocatePoolWithTag, jumped to: it returns to the driver. */
+static DECLSPEC_NOINLINE PVOID NTAPI ExpAllocateWithTag(POOL_TYPE PoolType, SIZE_T NumberOfBytes, ULONG Tag)
 {
     return ExpAllocateClassic((ULONG)PoolType, NumberOfBytes, Tag, __builtin_return_address(0));
+}
+
+static DECLSPEC_NOINLINE PVOID NTAPI ExpAllocateCounted(POOL_TYPE PoolType, SIZE_T NumberOfBytes, ULONG Tag)
+{
+    ExpUncount(Tag, NumberOfBytes);
+    __attribute__((musttail)) return ExpAllocateWithTag(PoolType, NumberOfBytes, Tag);
+}
+
+PVOID NTAPI ExAllocatePoolWithTag(POOL_TYPE PoolType, SIZE_T NumberOfBytes, ULONG Tag)
+{
+    EXP_MISS miss;
+    void    *block = ExpPopCached((ULONG)PoolType, NumberOfBytes, Tag, &miss);
+    if (block != NULL) {
+        return block;
+    }
+    if (miss == ExpMissedCounted) {
+        __attribute__((musttail)) return ExpAllocateCounted(PoolType, NumberOfBytes, Tag);
+    }
+    __attribute__((musttail)) return ExpAllocateWithTag(PoolType, NumberOfBytes, Tag);
 }
 
 PVOID NTAPI ExAllocatePoolWithTagPriority(POOL_TYPE PoolType, SIZE_T NumberOfBytes, ULONG Tag,
@@ -283,7 +326,18 @@ static void ExpFreeLarge(void *P, ULONG Tag, MI_POOL_PAGE Page, PFN_NUMBER Frame
     }
 }
 
-VOID NTAPI ExFreePoolWithTag(PVOID P, ULONG Tag)
+static void ExpFreeSmall(EXP_POOL *Pool, void *P, ULONG Tag)
+{
+    ULONG  tag = ExpCheckFreedBlock(Pool, P, Tag);
+    SIZE_T bytes = ((POOL_HEADER *)P - 1)->BlockSize * EXP_GRANULE_BYTES;
+    if (!ExpIsPlainTag(tag) || !ExpSpillAndPush(Pool, P, tag)) {
+        ExpFreeBlock(Pool, P);
+        ExpReturnTag(Pool->Kind, tag, bytes);
+    }
+}
+
+/* Free whatever P is, or say what it is not. */
+static DECLSPEC_NOINLINE void ExpFree(void *P, ULONG Tag)
 {
     void      *owner = NULL;
     PFN_NUMBER frame = 0;
@@ -295,7 +349,7 @@ VOID NTAPI ExFreePoolWithTag(PVOID P, ULONG Tag)
     if (BYTE_OFFSET(P) == 0) {
         ExpFreeLarge(P, Tag, page, frame, owner);
     } else if (page == MiPoolMapped && owner != NULL) {
-        ExpFreeBlock(owner, P, Tag);
+        ExpFreeSmall(owner, P, Tag);
     } else {
         ExpExplainBadAddress(P, page, frame, owner);
     }
@@ -303,7 +357,16 @@ VOID NTAPI ExFreePoolWithTag(PVOID P, ULONG Tag)
 
 VOID NTAPI ExFreePool(PVOID P)
 {
-    ExFreePoolWithTag(P, 0);
+    if (!ExpPushCached(P, ExpMatchAny, 0)) {
+        ExpFree(P, 0);
+    }
+}
+
+VOID NTAPI ExFreePoolWithTag(PVOID P, ULONG Tag)
+{
+    if (!ExpPushCached(P, ExpMatchTag, Tag)) {
+        Tag != 0 ? ExpFree(P, Tag) : ExFreePool(P);
+    }
 }
 
 SIZE_T ExpQueryBlockBytes(const void *P)
@@ -322,6 +385,7 @@ SIZE_T ExpQueryBlockBytes(const void *P)
 
 void ExpTrimPool(void)
 {
+    ExpEmptyCaches();
     ExpTrimBlocks();
 }
 

@@ -28,6 +28,8 @@
 #include "mm/poolblock.h"
 
 #include "kernel/rtl/cmdline.h"
+#include "kernel/rtl/memory.h"
+#include "kernel/rtl/random.h"
 #include "mm/poolcodes.h"
 #include "mm/pooltag.h"
 
@@ -37,8 +39,12 @@ EXP_POOL ExpPools[MI_POOL_KINDS] = {
     [MiPoolNonPagedNx] = { .Lock = KI_LOCK_INIT(LOCK_POOL), .Kind = MiPoolNonPagedNx },
 };
 
+ULONG64 ExpPoolCookie;
+
 void ExpInitializeBlocks(void)
 {
+    ULONG64 state = KiOptions.HasSeed ? KiOptions.Seed : __rdtsc();
+    ExpPoolCookie = RtlpRandom(&state);
     for (ULONG kind = 0; kind < MI_POOL_KINDS; kind++) {
         for (ULONG i = 0; i < EXP_PAGE_GRANULES; i++) {
             InitializeListHead(&ExpPools[kind].FreeLists[i]);
@@ -62,9 +68,24 @@ static POOL_HEADER *ExpHeaderOf(LIST_ENTRY *Links)
     return (POOL_HEADER *)Links - 1;
 }
 
-static bool ExpIsInUse(const POOL_HEADER *Header)
+/* Taken from the pool: in use, or on a processor's list. */
+static bool ExpIsTaken(const POOL_HEADER *Header)
 {
     return (Header->PoolType & EXP_HEADER_IN_USE) != 0;
+}
+
+static bool ExpIsInUse(const POOL_HEADER *Header)
+{
+    return (Header->PoolType & (EXP_HEADER_IN_USE | EXP_HEADER_CACHED)) == EXP_HEADER_IN_USE;
+}
+
+/* In one store: who frees a neighbour meanwhile reads PreviousSize without the lock. */
+static void ExpWriteHeader(POOL_HEADER *Header, POOL_HEADER Value)
+{
+    ULONG64 word;
+    (RtlCopyMemory)(&word, &Value, sizeof(word));
+    *(volatile ULONG64 *)Header = word;
+    Header->ProcessBilled = Value.ProcessBilled;
 }
 
 /* The block after Header, or NULL at the page's end. */
@@ -113,12 +134,12 @@ static void ExpUnlinkLocked(EXP_POOL *Pool, POOL_HEADER *Header) __attribute__((
 static void ExpMakeFreeLocked(EXP_POOL *Pool, POOL_HEADER *Header, ULONG PreviousSize, ULONG Granules)
     __attribute__((requires_capability(Pool->Lock)))
 {
-    *Header = (POOL_HEADER){
-        .PreviousSize = (UCHAR)PreviousSize,
-        .PoolIndex = (UCHAR)Pool->Kind,
-        .BlockSize = (UCHAR)Granules,
-        .PoolTag = Header->PoolTag,
-    };
+    ExpWriteHeader(Header, (POOL_HEADER){
+                               .PreviousSize = (UCHAR)PreviousSize,
+                               .PoolIndex = (UCHAR)Pool->Kind,
+                               .BlockSize = (UCHAR)Granules,
+                               .PoolTag = Header->PoolTag,
+                           });
     ExpUpdateNext(Header);
     if (Granules > 1) {
         InsertHeadList(&Pool->FreeLists[Granules], ExpLinksOf(Header));
@@ -144,13 +165,14 @@ static void *ExpCarveLocked(EXP_POOL *Pool, POOL_HEADER *Free, ULONG Span, ULONG
         ExpMakeFreeLocked(Pool, Free, previous, lead);
         previous = lead;
     }
-    *block = (POOL_HEADER){
-        .PreviousSize = (UCHAR)previous,
-        .PoolIndex = (UCHAR)Pool->Kind,
-        .BlockSize = (UCHAR)Granules,
-        .PoolType = EXP_HEADER_IN_USE | (Pool->Kind == MiPoolPaged ? EXP_HEADER_PAGED : 0),
-        .PoolTag = Tag,
-    };
+    ExpWriteHeader(block, (POOL_HEADER){
+                              .PreviousSize = (UCHAR)previous,
+                              .PoolIndex = (UCHAR)Pool->Kind,
+                              .BlockSize = (UCHAR)Granules,
+                              .PoolType = ExpHeaderTypeOf(Pool->Kind),
+                              .PoolTag = Tag,
+                          });
+    block->ProcessBilled = (PVOID)ExpHeaderCheck(block);
     ULONG rest = Span - lead - Granules;
     if (rest != 0) {
         ExpMakeFreeLocked(Pool, block + Granules, Granules, rest);
@@ -181,7 +203,7 @@ static void *ExpTakeBlockLocked(EXP_POOL *Pool, ULONG Granules, ULONG AlignGranu
     ULONG list = ExpFindListLocked(Pool, Granules + AlignGranules - 1);
     if (list != 0) {
         POOL_HEADER *free = ExpHeaderOf(Pool->FreeLists[list].Flink);
-        if (ExpIsInUse(free) || free->BlockSize != list) {
+        if (ExpIsTaken(free) || free->BlockSize != list) {
             KeBugCheckEx(BAD_POOL_HEADER, EXP_BAD_FREE_HEADER, (ULONG_PTR)free, ExpHeaderContents(free), 0);
         }
         ExpUnlinkLocked(Pool, free);
@@ -225,10 +247,10 @@ static void ExpCheckPage(void *Page, void *Context)
     }
     while (header != NULL) {
         ExpCheckHeader(before, header);
-        if (!ExpIsInUse(header) && before != NULL && !ExpIsInUse(before)) {
+        if (!ExpIsTaken(header) && before != NULL && !ExpIsTaken(before)) {
             KeBugCheckEx(BAD_POOL_HEADER, EXP_BAD_FREE_HEADER, (ULONG_PTR)header, ExpHeaderContents(header), 0);
         }
-        counts->FreeBlocks += !ExpIsInUse(header) && header->BlockSize > 1;
+        counts->FreeBlocks += !ExpIsTaken(header) && header->BlockSize > 1;
         before = header;
         header = ExpNextOf(header);
     }
@@ -261,8 +283,29 @@ void *ExpAllocateBlock(EXP_POOL *Pool, ULONG Granules, ULONG AlignGranules, ULON
         block = ExpCarveLocked(Pool, page, EXP_PAGE_GRANULES, Granules, AlignGranules, Tag);
         KiReleaseLock(&Pool->Lock, irql);
     }
-    ExpChargeTag(Pool->Kind, Tag, Granules * EXP_GRANULE_BYTES);
     return block;
+}
+
+static void ExpMarkCached(void *Block, void *Next)
+{
+    ((POOL_HEADER *)Block - 1)->PoolType |= EXP_HEADER_CACHED;
+    *(void **)Block = Next;
+}
+
+void *ExpAllocateChain(EXP_POOL *Pool, ULONG Granules, ULONG *Count)
+{
+    void *first = ExpAllocateBlock(Pool, Granules, 1, EXP_TAG_CACHED);
+    ULONG count = 0;
+    void *last = first;
+    KIRQL irql = KiAcquireLock(&Pool->Lock);
+    while (last != NULL) {
+        void *next = ++count < *Count ? ExpTakeBlockLocked(Pool, Granules, 1, EXP_TAG_CACHED) : NULL;
+        ExpMarkCached(last, next);
+        last = next;
+    }
+    KiReleaseLock(&Pool->Lock, irql);
+    *Count = count;
+    return first;
 }
 
 /* Do Header's own fields and its neighbours' sizes agree that a block starts here? */
@@ -303,6 +346,9 @@ static DECLSPEC_NORETURN void ExpBlameFree(const EXP_POOL *Pool, POOL_HEADER *He
         ULONG region = Pool->Kind == MiPoolPaged ? MI_REGION_PAGED_POOL : MI_REGION_NONPAGED_POOL;
         KeBugCheckEx(BAD_POOL_CALLER, EXP_CALLER_MIDDLE, (ULONG_PTR)P, 0,
                      ((ULONG64)P - MiRegionTable[region].Base) >> PAGE_SHIFT);
+    }
+    if (next != NULL && (ULONG64)next->ProcessBilled == ExpHeaderCheck(next)) {
+        KeBugCheckEx(BAD_POOL_HEADER, EXP_BAD_NEIGHBOURS, (ULONG_PTR)Header, 0, (ULONG_PTR)next);
     }
     if (next != NULL) {
         KeBugCheckEx(BAD_POOL_HEADER, EXP_BAD_FOLLOWING, (ULONG_PTR)P, Header->BlockSize * EXP_GRANULE_BYTES,
@@ -349,10 +395,10 @@ static void *ExpMergeLocked(EXP_POOL *Pool, POOL_HEADER *Header) __attribute__((
     POOL_HEADER *next = ExpNextOf(Header);
     ULONG        size = Header->BlockSize;
     Header->PoolType = 0;
-    if (next != NULL && !ExpIsInUse(next)) {
+    if (next != NULL && !ExpIsTaken(next)) {
         size += ExpAbsorbLocked(Pool, next);
     }
-    if (Header->PreviousSize != 0 && !ExpIsInUse(Header - Header->PreviousSize)) {
+    if (Header->PreviousSize != 0 && !ExpIsTaken(Header - Header->PreviousSize)) {
         first = Header - Header->PreviousSize;
         size += ExpAbsorbLocked(Pool, first);
     }
@@ -368,7 +414,7 @@ static void *ExpMergeLocked(EXP_POOL *Pool, POOL_HEADER *Header) __attribute__((
     return NULL;
 }
 
-void ExpFreeBlock(EXP_POOL *Pool, void *P, ULONG Tag)
+ULONG ExpCheckFreedBlock(EXP_POOL *Pool, void *P, ULONG Tag)
 {
     POOL_HEADER *header = (POOL_HEADER *)P - 1;
     KIRQL        irql = KiAcquireLock(&Pool->Lock);
@@ -379,12 +425,49 @@ void ExpFreeBlock(EXP_POOL *Pool, void *P, ULONG Tag)
     if (Tag != 0 && Tag != tag) {
         KeBugCheckEx(BAD_POOL_CALLER, EXP_CALLER_WRONG_TAG, (ULONG_PTR)P, tag, Tag);
     }
-    SIZE_T bytes = header->BlockSize * EXP_GRANULE_BYTES;
-    void  *page = ExpMergeLocked(Pool, header);
+    if ((ULONG64)header->ProcessBilled != ExpHeaderCheck(header)) {
+        KeBugCheckEx(BAD_POOL_CALLER, EXP_CALLER_BAD_PROCESS, (ULONG_PTR)P, tag, (ULONG_PTR)header->ProcessBilled);
+    }
+    KiReleaseLock(&Pool->Lock, irql);
+    return tag;
+}
+
+void ExpFreeBlock(EXP_POOL *Pool, void *P)
+{
+    POOL_HEADER *header = (POOL_HEADER *)P - 1;
+    KIRQL        irql = KiAcquireLock(&Pool->Lock);
+    if (!ExpIsBlock(header)) {
+        ExpExplainBadFree(Pool, P);
+    }
+    void *page = ExpMergeLocked(Pool, header);
     ExpCheckAfter(P);
     KiReleaseLock(&Pool->Lock, irql);
-    ExpReturnTag(Pool->Kind, tag, bytes);
     if (page != NULL) {
+        MiFreePoolPages(page, 1);
+    }
+}
+
+void ExpFreeChain(EXP_POOL *Pool, void *First)
+{
+    void *pages = NULL;
+    KIRQL irql = KiAcquireLock(&Pool->Lock);
+    while (First != NULL) {
+        void        *block = First;
+        POOL_HEADER *header = (POOL_HEADER *)block - 1;
+        First = *(void **)block;
+        if (!ExpIsTaken(header) || !ExpIsSound(header)) {
+            KeBugCheckEx(BAD_POOL_HEADER, EXP_BAD_FREE_HEADER, (ULONG_PTR)header, ExpHeaderContents(header), 0);
+        }
+        void *page = ExpMergeLocked(Pool, header);
+        if (page != NULL) {
+            *((void **)page + 2) = pages;
+            pages = page;
+        }
+    }
+    KiReleaseLock(&Pool->Lock, irql);
+    while (pages != NULL) {
+        void *page = pages;
+        pages = *((void **)page + 2);
         MiFreePoolPages(page, 1);
     }
 }

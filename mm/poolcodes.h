@@ -9,6 +9,7 @@
 #define EXP_CALLER_ALLOCATE_IRQL 0x08u    /* P2 IRQL, P3 pool type, P4 bytes */
 #define EXP_CALLER_FREE_IRQL     0x09u    /* P2 IRQL, P3 pool type, P4 address */
 #define EXP_CALLER_WRONG_TAG     0x0Au    /* P2 address, P3 the block's tag, P4 the tag given */
+#define EXP_CALLER_BAD_PROCESS   0x0Du    /* P2 address, P3 tag, P4 what stands for the process that pays */
 #define EXP_CALLER_USER          0x40u    /* P2 address, P3 start of system space */
 #define EXP_CALLER_NONPAGED      0x41u    /* P2 address, P3 frame, P4 highest frame: a nonpaged page, but no block */
 #define EXP_CALLER_NOT_POOL      0x42u    /* P2 address */

@@ -21,8 +21,9 @@
 static MI_PTE_REGION MiNonPagedPoolRegion;
 static MI_PTE_REGION MiPagedPoolRegion;
 
-/* How many bytes from its region's base a pool's highest page ever ended: there a walk over all pages ends. */
-static volatile LONG64 MiPoolHighWater[MI_POOL_KINDS];
+/* How many bytes from its region's base the highest page ever ended: there a walk over all pages ends. */
+static volatile LONG64 MiPagedPoolBytes;
+volatile LONG64        MiNonPagedPoolBytes;
 
 static const ULONG64 MiPoolPteBits[MI_POOL_KINDS] = {
     [MiPoolNonPagedExecute] = MI_KERNEL_RW & ~X86_PTE_NX,
@@ -56,16 +57,28 @@ static void MiReleasePoolFrames(MMPTE *First, PFN_COUNT PageCount)
     }
 }
 
-static void MiRaiseHighWater(MI_POOL_KIND Kind, LONG64 End)
+static volatile LONG64 *MiPoolBytes(MI_POOL_KIND Kind)
 {
-    LONG64 seen = MiPoolHighWater[Kind];
-    while (seen < End) {
-        LONG64 found = _InterlockedCompareExchange64(&MiPoolHighWater[Kind], End, seen);
+    return Kind == MiPoolPaged ? &MiPagedPoolBytes : &MiNonPagedPoolBytes;
+}
+
+/* Let the pool's region reach to EndVa, with every table below; false when memory for a table is out. */
+static bool MiExtendPool(MI_POOL_KIND Kind, const UCHAR *EndVa)
+{
+    volatile LONG64 *bytes = MiPoolBytes(Kind);
+    LONG64           end = (LONG64)((ULONG64)EndVa - MiPoolBase(Kind));
+    LONG64           seen = *bytes;
+    while (seen < end) {
+        if (!NT_SUCCESS(MiMakeTables((void *)(MiPoolBase(Kind) + (ULONG64)seen), EndVa - 1))) {
+            return false;
+        }
+        LONG64 found = _InterlockedCompareExchange64(bytes, end, seen);
         if (found == seen) {
-            return;
+            return true;
         }
         seen = found;
     }
+    return true;
 }
 
 void *MiAllocatePoolPages(MI_POOL_KIND Kind, PFN_COUNT PageCount, void *Owner)
@@ -73,6 +86,11 @@ void *MiAllocatePoolPages(MI_POOL_KIND Kind, PFN_COUNT PageCount, void *Owner)
     IRQL_MAX(DISPATCH_LEVEL);
     MMPTE *first = MiReservePtes(MiPoolRegion(Kind), PageCount);
     if (first == NULL) {
+        return NULL;
+    }
+    UCHAR *va = MiVaOfPte(first);
+    if (!MiExtendPool(Kind, va + (SIZE_T)PageCount * PAGE_SIZE)) {
+        MiReleasePtes(MiPoolRegion(Kind), first, PageCount);
         return NULL;
     }
     for (PFN_COUNT i = 0; i < PageCount; i++) {
@@ -90,8 +108,6 @@ void *MiAllocatePoolPages(MI_POOL_KIND Kind, PFN_COUNT PageCount, void *Owner)
     for (PFN_COUNT i = 0; i < PageCount; i++) {
         MiWriteValidPte(first + i, MiMakeValidPte(MiPteFrame(MiReadPte(first + i)), MiPoolPteBits[Kind]));
     }
-    UCHAR *va = MiVaOfPte(first);
-    MiRaiseHighWater(Kind, (LONG64)((ULONG64)va + (SIZE_T)PageCount * PAGE_SIZE - MiPoolBase(Kind)));
     return va;
 }
 
@@ -128,7 +144,7 @@ MI_POOL_PAGE MiClassifyPoolAddress(const void *Va, void **Owner, PFN_NUMBER *Fra
 void MiVisitPoolPages(MI_POOL_KIND Kind, const void *Owner, void (*Visit)(void *Page, void *Context), void *Context)
 {
     ULONG64 base = MiPoolBase(Kind);
-    for (ULONG64 va = base; va < base + (ULONG64)MiPoolHighWater[Kind]; va += PAGE_SIZE) {
+    for (ULONG64 va = base; va < base + (ULONG64)*MiPoolBytes(Kind); va += PAGE_SIZE) {
         void      *owner;
         PFN_NUMBER frame;
         if (MiClassifyPoolAddress((void *)va, &owner, &frame) == MiPoolMapped && owner == Owner) {

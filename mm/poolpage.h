@@ -33,6 +33,17 @@ void *MiAllocatePoolPages(MI_POOL_KIND Kind, PFN_COUNT PageCount, void *Owner);
 void MiFreePoolPages(void *Va, PFN_COUNT PageCount);
 
 /* What a page of the pool regions is, for a pointer that may be anything. Any IRQL. */
+/* Where nonpaged pool has ended so far, in bytes from its base: below it every page table exists. */
+extern volatile LONG64 MiNonPagedPoolBytes __attribute__((visibility("hidden")));
+
+/* Does P, of any value, lie in a page of nonpaged pool, so that it can be read? Any IRQL. */
+static inline bool MiIsNonPagedPool(const void *P)
+{
+    ULONG64 offset = (ULONG64)P - MI_BASE_OF(NONPAGED_POOL);
+    return offset < (ULONG64)MiNonPagedPoolBytes &&
+           MiPteIsValid(MiReadPte(MiPteOf((void *)MI_BASE_OF(NONPAGED_POOL)) + (offset >> PAGE_SHIFT)));
+}
+
 typedef enum _MI_POOL_PAGE {
     MiNotPool,      /* outside both regions */
     MiPoolUnmapped, /* in a region, no page there */

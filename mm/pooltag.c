@@ -1,13 +1,16 @@
 /*
  * Accounting of pool by tag.
  *
- * Representation: an open-addressing hash table that only grows. A slot is claimed once, by a compare-exchange of its
- * key, and its counters are changed by atomic adds alone, so there is no lock and no IRQL rule. When the table is full,
- * further tags share the last slot.
+ * Representation: small blocks of nonpaged pool are counted by the processor that allocates or frees them
+ * (poolcache.c); here those counts are gathered, and all others made. The table is an open-addressing hash table that
+ * only grows: a slot is claimed once, by a compare-exchange of its key, and its counters are changed by atomic adds
+ * alone, so there is no lock. When the table is full, further tags share the last slot.
  *
  * Invariant: the sum over all slots of a pool is what the pool has handed out.
  */
 #include "mm/pooltag.h"
+
+#include "mm/poolcache.h"
 
 #define EXP_TAG_SLOTS 2048u /* a power of two; a busy Windows system shows about 1500 tags */
 
@@ -16,6 +19,7 @@ typedef struct _EXP_TAG_SLOT {
     volatile LONG64 Allocations;
     volatile LONG64 Frees;
     volatile LONG64 Bytes;
+    volatile LONG64 PeakBytes;
 } EXP_TAG_SLOT;
 
 static EXP_TAG_SLOT ExpTagTable[EXP_TAG_SLOTS];
@@ -68,18 +72,40 @@ static EXP_TAG_SLOT *ExpClaimTag(MI_POOL_KIND Kind, ULONG Tag)
     }
 }
 
+/* Add Bytes, which may be negative, and remember the peak. */
+static void ExpAddBytes(EXP_TAG_SLOT *Slot, LONG64 Bytes)
+{
+    LONG64 now = _InterlockedExchangeAdd64(&Slot->Bytes, Bytes) + Bytes;
+    LONG64 peak = Slot->PeakBytes;
+    while (now > peak) {
+        LONG64 found = _InterlockedCompareExchange64(&Slot->PeakBytes, now, peak);
+        if (found == peak) {
+            return;
+        }
+        peak = found;
+    }
+}
+
 void ExpChargeTag(MI_POOL_KIND Kind, ULONG Tag, SIZE_T Bytes)
 {
     EXP_TAG_SLOT *slot = ExpClaimTag(Kind, Tag);
     _InterlockedIncrement64(&slot->Allocations);
-    _InterlockedExchangeAdd64(&slot->Bytes, (LONG64)Bytes);
+    ExpAddBytes(slot, (LONG64)Bytes);
 }
 
 void ExpReturnTag(MI_POOL_KIND Kind, ULONG Tag, SIZE_T Bytes)
 {
     EXP_TAG_SLOT *slot = ExpClaimTag(Kind, Tag);
     _InterlockedIncrement64(&slot->Frees);
-    _InterlockedExchangeAdd64(&slot->Bytes, -(LONG64)Bytes);
+    ExpAddBytes(slot, -(LONG64)Bytes);
+}
+
+void ExpAddToTag(ULONG Tag, ULONG64 Allocations, ULONG64 Frees, ULONG64 Bytes)
+{
+    EXP_TAG_SLOT *slot = ExpClaimTag(MiPoolNonPagedNx, Tag);
+    _InterlockedExchangeAdd64(&slot->Allocations, (LONG64)Allocations);
+    _InterlockedExchangeAdd64(&slot->Frees, (LONG64)Frees);
+    ExpAddBytes(slot, (LONG64)Bytes);
 }
 
 static EXP_POOL_USAGE ExpReadSlot(const EXP_TAG_SLOT *Slot)
@@ -88,11 +114,13 @@ static EXP_POOL_USAGE ExpReadSlot(const EXP_TAG_SLOT *Slot)
         .Allocations = (ULONG64)Slot->Allocations,
         .Frees = (ULONG64)Slot->Frees,
         .Bytes = (ULONG64)Slot->Bytes,
+        .PeakBytes = (ULONG64)Slot->PeakBytes,
     };
 }
 
 EXP_POOL_USAGE ExpReadTagUsage(MI_POOL_KIND Kind, ULONG Tag)
 {
+    ExpGatherCounts();
     const EXP_TAG_SLOT *slot = ExpProbeTag(ExpTagKey(Kind, Tag));
     if (slot == NULL || slot->Key == 0) {
         return (EXP_POOL_USAGE){ .Bytes = 0 };
@@ -102,6 +130,7 @@ EXP_POOL_USAGE ExpReadTagUsage(MI_POOL_KIND Kind, ULONG Tag)
 
 EXP_POOL_USAGE ExpReadPoolUsage(MI_POOL_KIND Kind)
 {
+    ExpGatherCounts();
     EXP_POOL_USAGE sum = ExpReadSlot(&ExpTagOverflow[ExpTagPool(Kind)]);
     for (ULONG i = 0; i < EXP_TAG_SLOTS; i++) {
         const EXP_TAG_SLOT *slot = &ExpTagTable[i];
@@ -118,6 +147,7 @@ EXP_POOL_USAGE ExpReadPoolUsage(MI_POOL_KIND Kind)
 void ExpVisitTags(void (*Visit)(MI_POOL_KIND Kind, ULONG Tag, const EXP_POOL_USAGE *Usage, void *Context),
                   void *Context)
 {
+    ExpGatherCounts();
     for (ULONG i = 0; i < EXP_TAG_SLOTS; i++) {
         const EXP_TAG_SLOT *slot = &ExpTagTable[i];
         if (slot->Key != 0) {

@@ -57,6 +57,21 @@ static inline void KiSetAc(void)
     __asm__ volatile("stac" : : : "cc");
 }
 
+/* The flags as they were, and interrupts off. Unlike the compiler's own intrinsic it asks for no frame pointer. */
+static inline ULONG64 KiReadFlagsAndDisable(void)
+{
+    ULONG64 flags;
+    __asm__ volatile("pushfq\n\tpopq %0\n\tcli" : "=r"(flags) : : "memory");
+    return flags;
+}
+
+/* Address, in one register from here on: the compiler neither splits it nor derives it again. */
+static inline void *KiSettleAddress(void *Address)
+{
+    __asm__("" : "+r"(Address));
+    return Address;
+}
+
 static inline void KiHalt(void)
 {
     __asm__ volatile("hlt" : : : "memory");

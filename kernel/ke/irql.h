@@ -5,6 +5,7 @@
 #pragma once
 
 #include "kernel/amd64/cpu.h"
+#include "kernel/amd64/intrin.h"
 #include "kernel/ddk.h"
 
 /* What SYNCH_LEVEL is on this architecture: above all devices, below the clock. */
@@ -13,9 +14,7 @@
 /* Turn interrupts off on this CPU; whether they were on comes back, for KiRestoreInterrupts. */
 static inline bool KiDisableInterrupts(void)
 {
-    bool wereOn = (__readeflags() & X86_EFLAGS_IF) != 0;
-    _disable();
-    return wereOn;
+    return (KiReadFlagsAndDisable() & X86_EFLAGS_IF) != 0;
 }
 
 static inline void KiRestoreInterrupts(bool WereOn)

@@ -13,6 +13,7 @@
 
 struct _KTHREAD;
 struct _KPROCESS;
+struct _EXP_CACHE;
 
 typedef struct _KI_TLB_REQUEST {
     const void     *Va;
@@ -65,6 +66,8 @@ typedef struct _KPRCB {
     /* a frozen processor's state, for the bug check of another */
     volatile ULONG Frozen;
     KTRAP_FRAME   *FrozenFrame;
+
+    struct _EXP_CACHE *PoolCache; /* never NULL once pool works; mm/poolcache.h */
 
     ULONG HeldRanks; /* checked build: bit r says that a KI_LOCK of rank r is held */
 } KPRCB;

@@ -152,9 +152,9 @@ static void Overrun(void)
 
 static void Underrun(void)
 {
-    UCHAR *middle = MakeTriple().Middle;
-    middle[-16] = 0x7E;
-    ExFreePool(middle);
+    TRIPLE triple = MakeTriple();
+    triple.Middle[-16] = 0x7E;
+    ExFreePool(triple.Before);
 }
 
 static void SizeZero(void)
