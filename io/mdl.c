@@ -13,6 +13,7 @@
 #include "kernel/rtl/memory.h"
 #include "mm/pfn.h"
 #include "mm/pool.h"
+#include "mm/poolhot.h"
 
 VOID IopLinkMdl(IRP *Irp, MDL *Mdl, IOP_MDL_PLACE Place)
 {
@@ -23,6 +24,47 @@ VOID IopLinkMdl(IRP *Irp, MDL *Mdl, IOP_MDL_PLACE Place)
     *link = Mdl;
 }
 
+static DECLSPEC_NOINLINE void *IopAllocateFromPool(SIZE_T Bytes, EXP_MISS Miss)
+{
+    if (Miss == ExpMissedCounted) {
+        ExpUncount(MI_TAG_MDL, Bytes);
+    }
+    return ExAllocatePoolWithTag(NonPagedPoolNx, Bytes, MI_TAG_MDL);
+}
+
+/* IoAllocateMdl for no packet. The pool's hot path stands inline here, where pool type and tag are constants. */
+static inline __attribute__((always_inline)) MDL *IopAllocateMdl(void *Va, ULONG Length)
+{
+    ULONG64 end;
+    if (Length > MI_MDL_MAX_BYTES || (__builtin_add_overflow((ULONG64)Va, Length, &end) && end != 0)) {
+        return NULL;
+    }
+    SIZE_T   pageCount = (BYTE_OFFSET(Va) + (SIZE_T)Length + (PAGE_SIZE - 1)) >> PAGE_SHIFT;
+    SIZE_T   mdlBytes = sizeof(MDL) + pageCount * sizeof(PFN_NUMBER);
+    EXP_MISS miss;
+    MDL     *mdl = ExpPopCached(NonPagedPoolNx, mdlBytes, MI_TAG_MDL, &miss);
+    if (mdl == NULL) {
+        mdl = IopAllocateFromPool(mdlBytes, miss);
+    }
+    if (mdl == NULL) {
+        return NULL;
+    }
+    MiFormatMdlOf(mdl, mdlBytes, Va, Length);
+    if (mdlBytes > sizeof(*mdl)) {
+        MiMdlFrames(mdl)[0] = MI_PFN_NONE; /* whoever maps it before it is locked is told so */
+    }
+    return mdl;
+}
+
+static DECLSPEC_NOINLINE MDL *IopAllocateLinkedMdl(void *Va, ULONG Length, IRP *Irp, IOP_MDL_PLACE Place)
+{
+    MDL *mdl = IopAllocateMdl(Va, Length);
+    if (mdl != NULL) {
+        IopLinkMdl(Irp, mdl, Place);
+    }
+    return mdl;
+}
+
 /*
  * An MDL over [VirtualAddress, VirtualAddress + Length), its frames not filled in; linked to Irp if there is one.
  *
@@ -31,23 +73,10 @@ VOID IopLinkMdl(IRP *Irp, MDL *Mdl, IOP_MDL_PLACE Place)
 PMDL NTAPI IoAllocateMdl(PVOID VirtualAddress, ULONG Length, BOOLEAN SecondaryBuffer, BOOLEAN ChargeQuota, PIRP Irp)
 {
     UNREFERENCED_PARAMETER(ChargeQuota);
-    ULONG64 start = (ULONG64)VirtualAddress;
-    if (Length > MI_MDL_MAX_BYTES || (Length != 0 && start + (Length - 1) < start)) {
-        return NULL;
-    }
-    SIZE_T mdlBytes = MiMdlBytes(VirtualAddress, Length);
-    MDL   *mdl = ExAllocatePoolWithTag(NonPagedPoolNx, mdlBytes, MI_TAG_MDL);
-    if (mdl == NULL) {
-        return NULL;
-    }
-    MiFormatMdl(mdl, VirtualAddress, Length);
-    if (mdlBytes > sizeof(*mdl)) {
-        MiMdlFrames(mdl)[0] = MI_PFN_NONE; /* whoever maps it before it is locked is told so */
-    }
     if (Irp != NULL) {
-        IopLinkMdl(Irp, mdl, SecondaryBuffer ? IopMdlSecondary : IopMdlPrimary);
+        return IopAllocateLinkedMdl(VirtualAddress, Length, Irp, SecondaryBuffer ? IopMdlSecondary : IopMdlPrimary);
     }
-    return mdl;
+    return IopAllocateMdl(VirtualAddress, Length);
 }
 
 /*

@@ -111,13 +111,21 @@ static inline SIZE_T MiMdlBytes(const void *Va, SIZE_T ByteCount)
     return sizeof(MDL) + MiSpanPages(Va, ByteCount) * sizeof(PFN_NUMBER);
 }
 
-/* Write the header of an MDL over [Va, Va + ByteCount): MmInitializeMdl, and the two fields that it leaves. */
-static inline void MiFormatMdl(MDL *Mdl, const void *Va, ULONG ByteCount)
+/*
+ * Write the header of an MDL over [Va, Va + ByteCount): MmInitializeMdl, and the two fields that it leaves. MdlBytes is
+ * MiMdlBytes of the range.
+ */
+static inline void MiFormatMdlOf(MDL *Mdl, SIZE_T MdlBytes, const void *Va, ULONG ByteCount)
 {
     *Mdl = (MDL){
-        .Size = (CSHORT)MiMdlBytes(Va, ByteCount),
+        .Size = (CSHORT)MdlBytes,
         .StartVa = PAGE_ALIGN(Va),
         .ByteOffset = BYTE_OFFSET(Va),
         .ByteCount = ByteCount,
     };
+}
+
+static inline void MiFormatMdl(MDL *Mdl, const void *Va, ULONG ByteCount)
+{
+    MiFormatMdlOf(Mdl, MiMdlBytes(Va, ByteCount), Va, ByteCount);
 }

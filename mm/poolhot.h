@@ -27,10 +27,16 @@ static inline ULONG64 ExpLinkCheck(const EXP_CACHED_BLOCK *Next)
     return ExpPoolCookie ^ (ULONG64)Next;
 }
 
+/* Volatile: the hot path rather loads it again than keeps it in a register of its caller's. */
+static inline EXP_CACHED_BLOCK *ExpNextCached(const EXP_CACHED_BLOCK *Block)
+{
+    return *(EXP_CACHED_BLOCK *const volatile *)&Block->Next;
+}
+
 /* Does a block on List look as it was left there? */
 static inline bool ExpIsCachedSound(EXP_CACHED_BLOCK *Block, const EXP_CACHE_LIST *List)
 {
-    return Block->Check == ExpLinkCheck(*(EXP_CACHED_BLOCK *const volatile *)&Block->Next) &&
+    return Block->Check == ExpLinkCheck(ExpNextCached(Block)) &&
            ExpSizeAndType((POOL_HEADER *)Block - 1) == List->SizeAndType;
 }
 
@@ -79,7 +85,7 @@ static inline __attribute__((always_inline)) void *ExpPopCached(ULONG Type, SIZE
         *Miss = ExpMissedCounted;
         return NULL;
     }
-    list->First = block->Next;
+    list->First = ExpNextCached(block);
     list->Room++;
     POOL_HEADER *header = (POOL_HEADER *)block - 1;
     header->PoolType ^= EXP_HEADER_CACHED;
