@@ -5,14 +5,14 @@
 
 #include "kernel/ke/tlb.h"
 #include "mm/pfn.h"
-#include "mm/syspte.h"
+#include "mm/sysptecache.h"
 
 VOID NTAPI PinfoldReadCounters(PINFOLD_COUNTERS *Counters)
 {
     KI_TLB_COUNTERS flushes = KiReadTlbCounters();
     *Counters = (PINFOLD_COUNTERS){
         .SystemPtesTotal = MiTotalPteCount(&MiSystemPteRegion),
-        .SystemPtesFree = MiFreePteCount(&MiSystemPteRegion),
+        .SystemPtesFree = MiFreeSystemPteCount(),
         .FlushRequests = flushes.Requests,
         .FlushInterrupts = flushes.Interrupts,
         .FramesFree = MiFreeFrameCount(),

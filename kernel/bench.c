@@ -12,6 +12,7 @@
 #include "kernel/hal/clock.h"
 #include "kernel/ke/ipi.h"
 #include "kernel/ke/tlb.h"
+#include "kernel/rtl/cmdline.h"
 #include "mm/syspte.h"
 #include "mm/virtual.h"
 
@@ -73,6 +74,14 @@ static void KiBenchMapUnmap(KI_BENCH *Bench)
     PVOID address = MmMapLockedPagesSpecifyCache(Bench->Mdl, KernelMode, MmCached, NULL, FALSE,
                                                  NormalPagePriority | MdlMappingNoExecute);
     MmUnmapLockedPages(address, Bench->Mdl);
+}
+
+static void KiBenchMapUnmapStrict(KI_BENCH *Bench)
+{
+    KI_TLB_MODE mode = KiOptions.TlbMode;
+    KiOptions.TlbMode = KiTlbStrict;
+    KiBenchMapUnmap(Bench);
+    KiOptions.TlbMode = mode;
 }
 
 static bool KiBenchReservePtes(KI_BENCH *Bench)
@@ -246,7 +255,8 @@ static void KiBenchIrpRoundTrip(KI_BENCH *Bench)
 
 static const KI_BENCH_ROW KiBenchRows[] = {
     { "map_unmap", KiBenchAllocatePages, KiBenchIdle, KiBenchMapUnmap, KiBenchFreePages, 1, KI_PAGE_COUNTS },
-    { "map_unmap_strict", KiBenchAllocatePages, KiBenchIdle, KiBenchMapUnmap, KiBenchFreePages, 1, KI_PAGE_COUNTS },
+    { "map_unmap_strict", KiBenchAllocatePages, KiBenchIdle, KiBenchMapUnmapStrict, KiBenchFreePages, 1,
+      KI_PAGE_COUNTS },
     { "lock_unlock", KiBenchCreateUserMemory, KiBenchIdle, KiBenchLockUnlock, KiBenchDeleteUserMemory, 1,
       KI_PAGE_COUNTS },
     { "lock_demand_zero", KiBenchCreateUserMemory, KiBenchDecommit, KiBenchLock, KiBenchUnlockDelete, 1,

@@ -13,7 +13,7 @@
 #include "kernel/amd64/cpu.h"
 #include "kernel/amd64/intrin.h"
 #include "kernel/ke/lock.h"
-#include "kernel/ke/tlb.h"
+#include "mm/sysptecache.h"
 #include "mm/window.h"
 
 /* SDM 3A 11.12.2: memory types as the PAT encodes them. */
@@ -24,6 +24,8 @@
 
 #define MI_PAT_HALF  (X86_PAT_WB | X86_PAT_WC << 8 | X86_PAT_UC_MINUS << 16 | X86_PAT_UC << 24)
 #define MI_PAT_VALUE (MI_PAT_HALF | MI_PAT_HALF << 32)
+
+volatile LONG64 MiUnsettledFrameCount;
 
 #define MI_CACHE_LINE_BYTES 64u /* CLFLUSH's, on every x86-64 processor */
 
@@ -67,12 +69,44 @@ MEMORY_CACHING_TYPE MiSettleCacheType(PFN_NUMBER Frame, MEMORY_CACHING_TYPE Want
     if (!MiIsRamFrame(Frame)) {
         return Wanted;
     }
+    if (MiPfn(Frame)->Use != MiUseMdl) {
+        return MmCached;
+    }
     volatile CHAR *attribute = (volatile CHAR *)&MiPfn(Frame)->CacheType;
     if ((UCHAR)*attribute == MI_CACHE_NOT_MAPPED) {
         if (Wanted != MmCached) {
+            MiFlushWaitingSystemPtes(); /* an old write-back translation could bring lines in again */
             MiFlushFrameFromCaches(Frame);
         }
-        _InterlockedCompareExchange8(attribute, (CHAR)Wanted, (CHAR)MI_CACHE_NOT_MAPPED);
+        CHAR old = _InterlockedCompareExchange8(attribute, (CHAR)Wanted, (CHAR)MI_CACHE_NOT_MAPPED);
+        if ((UCHAR)old == MI_CACHE_NOT_MAPPED && Wanted == MmCached) {
+            _InterlockedDecrement64(&MiUnsettledFrameCount);
+        }
     }
     return (MEMORY_CACHING_TYPE)(UCHAR)*attribute;
+}
+
+void MiOpenCacheTypes(const PFN_NUMBER *Frames, PFN_COUNT FrameCount, MEMORY_CACHING_TYPE CacheType)
+{
+    if (CacheType != MmCached) {
+        _InterlockedExchangeAdd64(&MiUnsettledFrameCount, FrameCount);
+    }
+    for (PFN_COUNT i = 0; i < FrameCount && CacheType != MmNotMapped; i++) {
+        if (CacheType == MmCached) {
+            MiPfn(Frames[i])->CacheType = MmCached;
+        } else {
+            MiSettleCacheType(Frames[i], CacheType);
+        }
+    }
+}
+
+void MiCloseCacheTypes(const PFN_NUMBER *Frames, PFN_COUNT FrameCount)
+{
+    LONG64 unsettledCount = 0;
+    for (PFN_COUNT i = 0; i < FrameCount; i++) {
+        unsettledCount += MiPfn(Frames[i])->CacheType != MmCached;
+    }
+    if (unsettledCount != 0) {
+        _InterlockedExchangeAdd64(&MiUnsettledFrameCount, -unsettledCount);
+    }
 }

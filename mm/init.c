@@ -15,7 +15,7 @@
 #include "mm/physical.h"
 #include "mm/pfninit.h"
 #include "mm/space.h"
-#include "mm/syspte.h"
+#include "mm/sysptecache.h"
 #include "mm/window.h"
 #include "kernel/ke/tlb.h"
 #include "kernel/rtl/cmdline.h"
@@ -100,7 +100,7 @@ static void MiInitializeRegions(void)
     if (KiOptions.SystemPteCount != 0) {
         systemPteCount = min(systemPteCount, KiOptions.SystemPteCount);
     }
-    MiInitializePteRegion(&MiSystemPteRegion, (void *)MI_BASE_OF(SYSTEM_PTES), systemPteCount);
+    MiInitializeSystemPtes(systemPteCount);
     MiInitializeKernelStacks();
     MiInitializeIoSpace();
 }

@@ -8,10 +8,14 @@
  *
  * The order, which everything depends on:
  *  - Mapping stores entries that were not present: no processor has them cached, so no flush is owed.
- *  - Unmapping clears every entry, then flushes every processor, and only then gives the addresses back and lets the
- *    caller drop the frames. Were the run released first, its next user's mapping could be read through the old
- *    translation; were the frames dropped first, the old translation would read whatever they are used for next. The
- *    entries are cleared by exchange, so what was in each is known for certain.
+ *  - Unmapping clears every entry before anything is flushed, and no address is used again before every processor has
+ *    been flushed: sysptecache.c, which says what strict and deferred unmapping promise. What is not write-back, and
+ *    what is mapped for a user, is flushed before the call returns in any mode.
+ *
+ * What is checked. A plain MDL needs no look at its frames: a flag says that they are held, none is a device's, and no
+ * frame of any MDL is other than write-back, which one counter tells (cachetype.h). Its first and last entries are
+ * compared with its frames on the way out. Any other MDL is looked at page by page both ways, and so is every one that
+ * a driver under test unmaps, by its tracked entry (MiCheckMapping).
  *
  * A frame's references are the MDL's, not the mapping's: MmUnlockPages and MmFreePagesFromMdl unmap before they let go.
  *
@@ -21,9 +25,10 @@
 #include "mm/mdlmap.h"
 
 #include "kernel/ke/tlb.h"
+#include "kernel/rtl/cmdline.h"
 #include "mm/cachetype.h"
 #include "mm/mdluser.h"
-#include "mm/syspte.h"
+#include "mm/sysptecache.h"
 
 #define MI_GUARD_PTES 2u /* one before, one behind */
 
@@ -35,11 +40,20 @@
 #define MI_MAP_NOT_LOCKED 0x1236u /* MEMORY_MANAGEMENT: P2 MDL, P3 its array's entry, P4 the frame */
 
 /* SYSTEM_PTE_MISUSE: bug-check-0xda--system-pte-misuse.md */
+#define MI_UNMAP_NOTHING     0x300u /* P2 address */
 #define MI_UNMAP_NOT_YOURS   0x301u /* P2 address */
 #define MI_UNMAP_NOT_MAPPED  0x302u /* P2 address */
 #define MI_UNMAP_OTHER_START 0x304u /* P2 first mapping, P3 count */
 #define MI_UNMAP_OTHER_COUNT 0x305u /* P2 first mapping, P3 count given, P4 count that is this MDL's */
 #define MI_UNMAP_FREE_ENTRY  0x306u /* P2 first mapping, P3 the free one, P4 count */
+
+/* Are all frames of Mdl held, by what its flags say, RAM, and write-back? */
+static bool MiIsPlainMdl(const MDL *Mdl)
+{
+    ULONG flags = MiMdlFlags(Mdl);
+    return (flags & (MDL_PAGES_LOCKED | MDL_SOURCE_IS_NONPAGED_POOL)) != 0 &&
+           (flags & (MDL_IO_SPACE | MDL_PARTIAL)) == 0 && MiUnsettledFrameCount == 0;
+}
 
 static bool MiIsFrameHeld(const MDL *Mdl, PFN_NUMBER Frame)
 {
@@ -49,7 +63,7 @@ static bool MiIsFrameHeld(const MDL *Mdl, PFN_NUMBER Frame)
     return (MiMdlFlags(Mdl) & MDL_IO_SPACE) != 0;
 }
 
-void MiWriteMapping(MMPTE *First, const MDL *Mdl, const MI_MAPPING *Mapping)
+static void MiWriteCheckedMapping(MMPTE *First, const MDL *Mdl, const MI_MAPPING *Mapping)
 {
     PFN_NUMBER *frames = MiMdlFrames(Mdl);
     PFN_COUNT   pageCount = MiMdlPageCount(Mdl);
@@ -62,20 +76,43 @@ void MiWriteMapping(MMPTE *First, const MDL *Mdl, const MI_MAPPING *Mapping)
     }
 }
 
-void MiClearMappingNoFlush(MMPTE *First, const MDL *Mdl)
+void MiWriteMapping(MMPTE *First, const MDL *Mdl, const MI_MAPPING *Mapping)
 {
+    if (Mapping->CacheType != MmCached || !MiIsPlainMdl(Mdl)) {
+        MiWriteCheckedMapping(First, Mdl, Mapping);
+        return;
+    }
     const PFN_NUMBER *frames = MiMdlFrames(Mdl);
     PFN_COUNT         pageCount = MiMdlPageCount(Mdl);
-    ULONG_PTR         firstVa = (ULONG_PTR)MiVaOfPte(First);
+    ULONG64           bits = Mapping->PteBits;
+    for (PFN_COUNT i = 0; i < pageCount; i++) {
+        MiWriteValidPte(First + i, MiMakeValidPte(frames[i], bits));
+    }
+}
+
+/* Stop unless Entry, of the mapping of Mdl at First, is the one of its page. */
+static void MiCheckEntry(const MMPTE *First, const MDL *Mdl, PFN_COUNT Page, MMPTE Entry)
+{
+    ULONG_PTR firstVa = (ULONG_PTR)MiVaOfPte(First);
+    PFN_COUNT pageCount = MiMdlPageCount(Mdl);
+    if (!MiPteIsValid(Entry)) {
+        KeBugCheckEx(SYSTEM_PTE_MISUSE, MI_UNMAP_FREE_ENTRY, firstVa, firstVa + (SIZE_T)Page * PAGE_SIZE, pageCount);
+    }
+    if (MiPteFrame(Entry) != MiMdlFrames(Mdl)[Page]) {
+        KeBugCheckEx(SYSTEM_PTE_MISUSE, MI_UNMAP_OTHER_COUNT, firstVa, pageCount, Page);
+    }
+}
+
+bool MiClearMappingNoFlush(MMPTE *First, const MDL *Mdl)
+{
+    PFN_COUNT pageCount = MiMdlPageCount(Mdl);
+    ULONG64   seen = 0;
     for (PFN_COUNT i = 0; i < pageCount; i++) {
         MMPTE old = MiExchangePteNoFlush(First + i, (MMPTE){ .Value = 0 });
-        if (!MiPteIsValid(old)) {
-            KeBugCheckEx(SYSTEM_PTE_MISUSE, MI_UNMAP_FREE_ENTRY, firstVa, firstVa + (SIZE_T)i * PAGE_SIZE, pageCount);
-        }
-        if (MiPteFrame(old) != frames[i]) {
-            KeBugCheckEx(SYSTEM_PTE_MISUSE, MI_UNMAP_OTHER_COUNT, firstVa, pageCount, i);
-        }
+        MiCheckEntry(First, Mdl, i, old);
+        seen |= old.Value;
     }
+    return (seen & (X86_PTE_PAT | X86_PTE_PCD | X86_PTE_PWT)) == 0;
 }
 
 /* May a request of this priority have so many system PTEs now? */
@@ -85,7 +122,7 @@ static bool MiMayTakePtes(PFN_COUNT PteCount, ULONG Priority)
         return true;
     }
     SIZE_T reserve = MiTotalPteCount(&MiSystemPteRegion) / MI_LOW_PRIORITY_RESERVE;
-    return MiFreePteCount(&MiSystemPteRegion) >= reserve + PteCount;
+    return MiFreeSystemPteCount() >= reserve + PteCount;
 }
 
 /* Map Mdl into system space and record it there; NULL: no run of system PTEs. */
@@ -93,7 +130,7 @@ static void *MiMapToSystem(MDL *Mdl, const MI_MAPPING *Mapping, ULONG Priority)
 {
     bool      hasGuards = (Priority & MdlMappingWithGuardPtes) != 0;
     PFN_COUNT pteCount = MiMdlPageCount(Mdl) + (hasGuards ? MI_GUARD_PTES : 0);
-    MMPTE    *first = MiMayTakePtes(pteCount, Priority) ? MiReservePtes(&MiSystemPteRegion, pteCount) : NULL;
+    MMPTE    *first = MiMayTakePtes(pteCount, Priority) ? MiReserveSystemPtes(pteCount) : NULL;
     if (first == NULL) {
         return NULL;
     }
@@ -148,7 +185,7 @@ PVOID NTAPI MmMapLockedPagesSpecifyCache(PMDLX MemoryDescriptorList, KPROCESSOR_
     }
     void *va = MiMapToSystem(mdl, &mapping, (ULONG)Priority);
     if (va == NULL && BugCheckOnFailure != 0 && (MiMdlFlags(mdl) & MDL_MAPPING_CAN_FAIL) == 0) {
-        KeBugCheckEx(NO_MORE_SYSTEM_PTES, 0, MiMdlPageCount(mdl), MiFreePteCount(&MiSystemPteRegion),
+        KeBugCheckEx(NO_MORE_SYSTEM_PTES, 0, MiMdlPageCount(mdl), MiFreeSystemPteCount(),
                      MiTotalPteCount(&MiSystemPteRegion));
     }
     return va;
@@ -171,13 +208,41 @@ static MMPTE *MiCheckUnmap(const void *BaseAddress, const MDL *Mdl)
     if (PAGE_ALIGN(BaseAddress) != PAGE_ALIGN(Mdl->MappedSystemVa)) {
         KeBugCheckEx(SYSTEM_PTE_MISUSE, MI_UNMAP_OTHER_START, (ULONG_PTR)BaseAddress, MiMdlPageCount(Mdl), 0);
     }
+    if (MiMdlPageCount(Mdl) == 0) {
+        KeBugCheckEx(SYSTEM_PTE_MISUSE, MI_UNMAP_NOTHING, (ULONG_PTR)BaseAddress, 0, 0);
+    }
     return MiPteOf(BaseAddress);
 }
 
+void MiCheckMapping(const void *BaseAddress, const MDL *Mdl)
+{
+    const MMPTE *first = MiCheckUnmap(BaseAddress, Mdl);
+    PFN_COUNT    pageCount = MiMdlPageCount(Mdl);
+    for (PFN_COUNT i = 0; i < pageCount; i++) {
+        MiCheckEntry(first, Mdl, i, MiReadPte(first + i));
+    }
+}
+
+/* Clear the mapping of Mdl at First; may its flush wait? */
+static bool MiClearSystemMapping(MMPTE *First, const MDL *Mdl)
+{
+    PFN_COUNT pageCount = MiMdlPageCount(Mdl);
+    bool      isWriteBack = true;
+    if (MiIsPlainMdl(Mdl)) {
+        MiCheckEntry(First, Mdl, 0, First[0]);
+        MiCheckEntry(First, Mdl, pageCount - 1, First[pageCount - 1]);
+        __stosq(&First->Value, 0, pageCount);
+    } else {
+        isWriteBack = MiClearMappingNoFlush(First, Mdl);
+    }
+    return isWriteBack && KiOptions.TlbMode == KiTlbDeferred;
+}
+
 /*
- * Take a mapping away: no CPU can reach the pages through it on return. The pages stay locked.
+ * Take a mapping away. The pages stay locked.
  *
  * => IRQL <= DISPATCH_LEVEL; a user address: <= APC_LEVEL, in the process that has the mapping.
+ * => what of it a CPU may still reach on return: see The guarantee in sysptecache.c.
  * => an address or MDL without a live mapping of its own is bug check 0xDA.
  */
 VOID NTAPI MmUnmapLockedPages(PVOID BaseAddress, PMDL MemoryDescriptorList)
@@ -189,12 +254,18 @@ VOID NTAPI MmUnmapLockedPages(PVOID BaseAddress, PMDL MemoryDescriptorList)
     }
     MMPTE    *first = MiCheckUnmap(BaseAddress, mdl);
     PFN_COUNT pteCount = MiMdlPageCount(mdl);
-    MiClearMappingNoFlush(first, mdl);
-    KiFlushSystemRange(PAGE_ALIGN(BaseAddress), pteCount);
+    bool      mayWait = MiClearSystemMapping(first, mdl);
+    if (!mayWait) {
+        KiFlushSystemRange(PAGE_ALIGN(BaseAddress), pteCount);
+    }
     if ((MiMdlFlags(mdl) & MDL_FREE_EXTRA_PTES) != 0) {
         first--;
         pteCount += MI_GUARD_PTES;
     }
     MiClearMdlFlags(mdl, MDL_MAPPED_TO_SYSTEM_VA | MDL_PARTIAL_HAS_BEEN_MAPPED | MDL_FREE_EXTRA_PTES);
-    MiReleasePtes(&MiSystemPteRegion, first, pteCount);
+    if (mayWait) {
+        MiReleaseSystemPtesNoFlush(first, pteCount);
+    } else {
+        MiReleaseSystemPtes(first, pteCount);
+    }
 }

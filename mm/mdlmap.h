@@ -22,6 +22,10 @@ void MiWriteMapping(MMPTE *First, const MDL *Mdl, const MI_MAPPING *Mapping);
 /*
  * Clear the entries from First up, which MiWriteMapping has written for Mdl. The caller owes the flush.
  *
+ * => whether all were write-back comes back.
  * => an entry that is not valid is bug check 0xDA/0x306, one of another frame 0xDA/0x305.
  */
-void MiClearMappingNoFlush(MMPTE *First, const MDL *Mdl);
+bool MiClearMappingNoFlush(MMPTE *First, const MDL *Mdl);
+
+/* Stop where MmUnmapLockedPages must not be called for a system address, having looked at every entry. */
+void MiCheckMapping(const void *BaseAddress, const MDL *Mdl);

@@ -104,9 +104,7 @@ static bool MiTakePagesForMdl(const MI_PAGES_REQUEST *Request, MDL *Mdl)
         }
         return false;
     }
-    for (PFN_COUNT i = 0; i < taken && Request->CacheType != MmNotMapped; i++) {
-        MiSettleCacheType(frames[i], Request->CacheType);
-    }
+    MiOpenCacheTypes(frames, taken, Request->CacheType);
     MiFormatMdl(Mdl, NULL, taken * PAGE_SIZE);
     MiSetMdlFlags(Mdl, MDL_PAGES_LOCKED);
     return true;
@@ -182,6 +180,7 @@ VOID NTAPI MmFreePagesFromMdl(PMDLX MemoryDescriptorList)
     if ((MiMdlFlags(mdl) & MDL_MAPPED_TO_SYSTEM_VA) != 0) {
         MmUnmapLockedPages(mdl->MappedSystemVa, mdl);
     }
+    MiCloseCacheTypes(frames, pageCount);
     for (PFN_COUNT i = 0; i < pageCount; i++) {
         MiFreeFrame(frames[i]);
     }

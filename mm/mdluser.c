@@ -51,7 +51,7 @@ VOID MiUnmapFromUser(PVOID Va, MDL *Mdl)
         range->End - first != (ULONG64)pageCount * PAGE_SIZE) {
         KeBugCheckEx(SYSTEM_PTE_MISUSE, MI_UNMAP_NOT_RESERVED, first, pageCount, 0);
     }
-    MiClearMappingNoFlush(MiPteOf(Va), Mdl);
+    (void)MiClearMappingNoFlush(MiPteOf(Va), Mdl);
     KiFlushProcessRange(&process->Pcb, (const void *)first, pageCount);
     KiReleaseLock(&process->SpaceLock, irql);
     MiReleaseUserMapping(process, (PVOID)first, pageCount);

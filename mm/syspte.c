@@ -13,12 +13,14 @@
  *     first entry   | next 63..38 | previous 37..12 | 0 | role: head, or single for a run of one | Kind | 0 |
  *     second, last  | entries in the run 63..12 ........ | role: length                          | Kind | 0 |
  *
- * In a run of two the second is the last. All other entries of a run are zero. Runs are listed by size, one list for
- * each power of two, with a word that says which lists are not empty. Tables come to be as the tail moves up and stay.
+ * In a run of two the second is the last. All other entries of a run are zero. An entry of that Kind without a role is
+ * the first of a run that is reserved as far as the region knows, and lies in a cache (sysptecache.c). Runs are listed
+ * by size, one list for each power of two, with a word that says which lists are not empty. Tables come to be as the
+ * tail moves up and stay.
  *
  * Invariants. No run ends where another begins, nor at the tail: a release merges both ways, or lowers the tail.
- * A reserved run's entries are never of kind MiPteFreeSystem, so a neighbour can be told by one load. What is listed or
- * beyond the tail is not in any TLB: MiReleasePtes demands the flush of its caller.
+ * A reserved run's entries never have a role, so a neighbour can be told by one load. What is listed or beyond the tail
+ * is not in any TLB: MiReleasePtes demands the flush of its caller.
  *
  * Locking and IRQL. One spin lock a region, taken at DISPATCH_LEVEL or below. Making tables takes LOCK_TABLES and
  * LOCK_PFN inside it.
@@ -26,7 +28,7 @@
  * Cost. Release is constant. Reserving looks at no more than MI_FIT_LOOKS runs of the request's own size class, then
  * takes any run of a higher one, then the tail; only when all that fails is the class searched to its end.
  *
- * Left out. Runs wait for no deferred flush; releasing them in batches belongs to the flush that would be deferred.
+ * Left out. Runs that wait for their flush, and caches of short ones: sysptecache.c, for the system's own region.
  */
 #include "mm/syspte.h"
 
@@ -265,13 +267,20 @@ static void MiReleasePtesLocked(MI_PTE_REGION *Region, ULONG First, ULONG PteCou
 void MiReleasePtes(MI_PTE_REGION *Region, MMPTE *First, PFN_COUNT PteCount)
 {
     IRQL_MAX(DISPATCH_LEVEL);
-    NT_ASSERT(PteCount > 0 && MiIsPteOfRegion(Region, First));
-    for (PFN_COUNT index = 0; index < PteCount; index++) {
-        NT_ASSERT(MiReadPte(&First[index]).Value == 0);
-    }
+    NT_ASSERT(PteCount > 0 && MiIsPteOfRegion(Region, First) && MiAreZeroPtes(First, PteCount));
     KIRQL oldIrql = KiAcquireLock(&Region->Lock);
     MiReleasePtesLocked(Region, (ULONG)(First - Region->Base), PteCount);
     KiReleaseLock(&Region->Lock, oldIrql);
+}
+
+bool MiAreZeroPtes(const MMPTE *First, PFN_COUNT PteCount)
+{
+    for (PFN_COUNT index = 0; index < PteCount; index++) {
+        if (MiReadPte(&First[index]).Value != 0) {
+            return false;
+        }
+    }
+    return true;
 }
 
 SIZE_T MiFreePteCount(const MI_PTE_REGION *Region)

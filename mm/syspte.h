@@ -41,6 +41,8 @@ MMPTE *MiReservePtes(MI_PTE_REGION *Region, PFN_COUNT PteCount);
  */
 void MiReleasePtes(MI_PTE_REGION *Region, MMPTE *First, PFN_COUNT PteCount);
 
+bool MiAreZeroPtes(const MMPTE *First, PFN_COUNT PteCount);
+
 SIZE_T MiFreePteCount(const MI_PTE_REGION *Region); /* PTEs not reserved now; racy */
 SIZE_T MiTotalPteCount(const MI_PTE_REGION *Region);
 SIZE_T MiLargestFreeRun(MI_PTE_REGION *Region);

@@ -1,9 +1,12 @@
 /*
  * Tracked entries of mappings: of an MDL's pages, and of device memory. A mapping is known by its first page.
+ * Every entry of an MDL's mapping is compared with the MDL before it goes: the bare bodies do that only where they have
+ * to look anyway.
  */
 #include "io/tracker/entries.h"
 
 #include "mm/iospace.h"
+#include "mm/mdlmap.h"
 
 static PVOID VfRecordMapping(PVOID BaseAddress, SIZE_T ByteCount, const MDL *Mdl, const void *Caller)
 {
@@ -20,6 +23,7 @@ static PVOID VfRecordMapping(PVOID BaseAddress, SIZE_T ByteCount, const MDL *Mdl
 void VfForgetMdlMapping(const MDL *Mdl, USHORT MappedFlag)
 {
     if ((Mdl->MdlFlags & MappedFlag) != 0) {
+        MiCheckMapping(Mdl->MappedSystemVa, Mdl);
         VfForget(VfMapping, PAGE_ALIGN(Mdl->MappedSystemVa));
     }
 }
@@ -41,6 +45,9 @@ PVOID NTAPI VfTrackMmMapLockedPagesSpecifyCache(PMDL MemoryDescriptorList, KPROC
 
 VOID NTAPI VfTrackMmUnmapLockedPages(PVOID BaseAddress, PMDL MemoryDescriptorList)
 {
+    if (!MiIsUserAddress(BaseAddress)) {
+        MiCheckMapping(BaseAddress, MemoryDescriptorList);
+    }
     VfForget(VfMapping, PAGE_ALIGN(BaseAddress));
     MmUnmapLockedPages(BaseAddress, MemoryDescriptorList);
 }

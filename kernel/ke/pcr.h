@@ -56,6 +56,7 @@ typedef struct _KPRCB {
     KI_CALL_REQUEST CallRequest;
     ULONG64         TlbRequests;
     ULONG64         TlbInterrupts;
+    ULONG64         TlbMerged;
     ULONG64         TlbPages;
     ULONG64         TlbFullFlushes;
 

@@ -17,12 +17,23 @@ void KiFlushSystemRange(const void *Va, PFN_COUNT PageCount);
 void KiFlushProcessRange(KPROCESS *Process, const void *Va, PFN_COUNT PageCount);
 void KiFlushEntireTb(void);
 
+/*
+ * Generations: flushes of every entry on every CPU, counted. Whoever clears entries, executes a full fence and then
+ * reads the generation knows that no CPU holds their translations once that generation is over.
+ */
+ULONG64 KiReadTlbGeneration(void);
+bool    KiIsTlbGenerationOver(ULONG64 Generation);
+
+/* See that it is over: wait for a flush that another CPU has begun since, or else flush. Contract as above. */
+void KiFinishTlbGeneration(ULONG64 Generation);
+
 /* Drop this CPU's translation of one page. */
 void KiFlushLocalPage(const void *Va);
 
 typedef struct _KI_TLB_COUNTERS {
     ULONG64 Requests;    /* calls that asked some other CPU */
     ULONG64 Interrupts;  /* IPIs sent for them */
+    ULONG64 Merged;      /* requests that an interrupt or flush already on its way served: one a CPU spared */
     ULONG64 Pages;       /* pages flushed on this CPU */
     ULONG64 FullFlushes; /* whole-TLB flushes on this CPU */
 } KI_TLB_COUNTERS;

@@ -29,8 +29,8 @@ $(BUILD)/obj/boot/loader.so: $(BOOT_OBJS)
 
 # The zero date keeps equal sources equal to the byte.
 $(BUILD)/BOOTX64.EFI: $(BUILD)/obj/boot/loader.so
-	$(Q)SOURCE_DATE_EPOCH=0 $(OBJCOPY_BOOT) -j .text -j .sdata -j .data -j .dynamic -j .dynsym -j .rel -j .rela \
-		-j '.rel.*' -j '.rela.*' -j .reloc --target efi-app-x86_64 --subsystem=10 $< $@.new
+	$(Q)SOURCE_DATE_EPOCH=0 $(OBJCOPY_BOOT) -j .text -j .sdata -j .data -j .rodata -j .dynamic -j .dynsym -j .rel \
+		-j .rela -j '.rel.*' -j '.rela.*' -j .reloc --target efi-app-x86_64 --subsystem=10 $< $@.new
 	$(Q)mv $@.new $@
 
 # $(call make_esp,IMAGE,OPTIONS): a FAT volume with the loader where firmware looks for one, and the kernel. OPTIONS are

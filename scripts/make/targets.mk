@@ -21,7 +21,7 @@ BOOTS   := $(BUILD)/esp.img $(BUILD)/ntoskrnl.exe
 all: $(BUILD)/BOOTX64.EFI $(BOOTS) $(DRIVERS) ## build everything into build/
 
 run: $(BOOTS) $(BUILD)/tour.sys | $(BUILD)/tools/run ## the tour: four questions answered on live page tables
-	$(PINFOLD) run --cpus 4 --memory 512M $(BUILD)/tour.sys
+	$(PINFOLD) run --cpus 4 --memory 512M --cmdline tlb=strict $(BUILD)/tour.sys
 
 debug: $(BOOTS) $(BUILD)/tour.sys | $(BUILD)/tools/debug ## the tour stopped at the kernel's entry, with gdb attached
 	$(PINFOLD) debug $(BUILD)/tour.sys

@@ -4,7 +4,7 @@
 #include "io/mdl.h"
 
 #include "mm/pool.h"
-#include "mm/syspte.h"
+#include "mm/sysptecache.h"
 #include "tests/lib/ktest.h"
 #include "tests/mm/mdlfixture.h"
 
@@ -112,21 +112,21 @@ KTEST(io_mdl, partial_of_an_unmapped_source_maps_itself)
     KT_EXPECT_EQ(MmGetMdlPfnArray(partial)[0], KtFrameOf(va));
     KT_EXPECT_EQ(MmGetMdlPfnArray(partial)[1], KtFrameOf(va + PAGE_SIZE));
 
-    SIZE_T free = MiFreePteCount(&MiSystemPteRegion);
+    SIZE_T free = MiFreeSystemPteCount();
     UCHAR *mapped = MmGetSystemAddressForMdlSafe(partial, NormalPagePriority);
     KT_ASSERT_NOT_NULL(mapped);
     KT_EXPECT_NE(MiMdlFlags(partial) & MDL_PARTIAL_HAS_BEEN_MAPPED, 0);
     KT_EXPECT_EQ(BYTE_OFFSET(mapped), 0x10);
     KT_EXPECT_EQ(KtFrameOf(mapped), KtFrameOf(va));
     MmPrepareMdlForReuse(partial);
-    KT_EXPECT_EQ(MiFreePteCount(&MiSystemPteRegion), free);
+    KT_EXPECT_EQ(MiFreeSystemPteCount(), free);
     KT_EXPECT_EQ(MiMdlFlags(partial) & (MDL_MAPPED_TO_SYSTEM_VA | MDL_PARTIAL_HAS_BEEN_MAPPED), 0);
 
     IoBuildPartialMdl(source.Mdl, partial, source.Buffer + 0x80, 1);
     KT_EXPECT_EQ(MmGetMdlPfnArray(partial)[0], KtFrameOf(source.Buffer));
     KT_EXPECT_NOT_NULL(MmGetSystemAddressForMdlSafe(partial, NormalPagePriority));
     IoFreeMdl(partial);
-    KT_EXPECT_EQ(MiFreePteCount(&MiSystemPteRegion), free);
+    KT_EXPECT_EQ(MiFreeSystemPteCount(), free);
     KtDropSource(&source);
 }
 
@@ -136,7 +136,7 @@ KTEST(io_mdl, partial_of_a_mapped_source_shares_the_mapping)
     KT_ASSERT_TRUE(KtMakeSource(&source));
     UCHAR *mapped = MmGetSystemAddressForMdlSafe(source.Mdl, NormalPagePriority);
     KT_ASSERT_NOT_NULL(mapped);
-    SIZE_T free = MiFreePteCount(&MiSystemPteRegion);
+    SIZE_T free = MiFreeSystemPteCount();
     UCHAR *va = source.Buffer + 0x80 + 0x1234;
     MDL   *partial = IoAllocateMdl(va, 0x100, FALSE, FALSE, NULL);
     KT_ASSERT_NOT_NULL(partial);
@@ -145,7 +145,7 @@ KTEST(io_mdl, partial_of_a_mapped_source_shares_the_mapping)
     KT_EXPECT_EQ(MiMdlFlags(partial) & MDL_PARTIAL_HAS_BEEN_MAPPED, 0);
     MmPrepareMdlForReuse(partial);
     IoFreeMdl(partial);
-    KT_EXPECT_EQ(MiFreePteCount(&MiSystemPteRegion), free);
+    KT_EXPECT_EQ(MiFreeSystemPteCount(), free);
     KT_EXPECT_TRUE(MiPteIsValid(MiReadPte(MiPteOf(mapped))));
     KtDropSource(&source);
 }
@@ -198,13 +198,13 @@ KTEST(io_mdl, free_unmaps_what_a_driver_left_mapped)
 {
     KT_SOURCE source;
     KT_ASSERT_TRUE(KtMakeSource(&source));
-    SIZE_T free = MiFreePteCount(&MiSystemPteRegion);
+    SIZE_T free = MiFreeSystemPteCount();
     MDL   *alias = IoAllocateMdl(source.Buffer, PAGE_SIZE, FALSE, FALSE, NULL);
     KT_ASSERT_NOT_NULL(alias);
     KT_ASSERT_STATUS(KtLockPages(alias, KernelMode, IoReadAccess), STATUS_SUCCESS);
     KT_EXPECT_NOT_NULL(MmGetSystemAddressForMdlSafe(alias, NormalPagePriority));
     IoFreeMdl(alias);
-    KT_EXPECT_EQ(MiFreePteCount(&MiSystemPteRegion), free);
+    KT_EXPECT_EQ(MiFreeSystemPteCount(), free);
     MiDereferenceFrame(KtFrameOf(source.Buffer)); /* the lock that the MDL took with it */
     KtDropSource(&source);
 }

@@ -9,7 +9,7 @@
 #include "mm/kstack.h"
 #include "mm/pfn.h"
 #include "mm/pool.h"
-#include "mm/syspte.h"
+#include "mm/sysptecache.h"
 #include "tests/lib/ktest.h"
 
 static ULONG64 KtReadFreeFrames(void)
@@ -19,7 +19,7 @@ static ULONG64 KtReadFreeFrames(void)
 
 static ULONG64 KtReadFreeSystemPtes(void)
 {
-    return MiFreePteCount(&MiSystemPteRegion);
+    return MiFreeSystemPteCount();
 }
 
 static ULONG64 KtReadFreeIoPtes(void)

@@ -4,7 +4,7 @@
 #include "mm/mdl.h"
 
 #include "mm/pfn.h"
-#include "mm/syspte.h"
+#include "mm/sysptecache.h"
 #include "tests/lib/ktest.h"
 #include "tests/mm/mdlfixture.h"
 
@@ -51,7 +51,7 @@ KTEST(mm_mdl, nonpaged_mdl_names_the_frames_and_maps_nothing)
     KT_ASSERT_NOT_NULL(buffer);
     MDL *mdl = IoAllocateMdl(buffer + 0x123, 2 * PAGE_SIZE, FALSE, FALSE, NULL);
     KT_ASSERT_NOT_NULL(mdl);
-    SIZE_T free = MiFreePteCount(&MiSystemPteRegion);
+    SIZE_T free = MiFreeSystemPteCount();
 
     MmBuildMdlForNonPagedPool(mdl);
     KT_EXPECT_EQ(MiMdlFlags(mdl), MDL_SOURCE_IS_NONPAGED_POOL);
@@ -63,7 +63,7 @@ KTEST(mm_mdl, nonpaged_mdl_names_the_frames_and_maps_nothing)
         KT_EXPECT_EQ(frame, (PFN_NUMBER)MmGetPhysicalAddress(buffer + i * PAGE_SIZE).QuadPart >> PAGE_SHIFT);
         KT_EXPECT_EQ(KtReferences(frame), 1);
     }
-    KT_EXPECT_EQ(MiFreePteCount(&MiSystemPteRegion), free);
+    KT_EXPECT_EQ(MiFreeSystemPteCount(), free);
     IoFreeMdl(mdl);
     ExFreePoolWithTag(buffer, KT_TAG);
 }

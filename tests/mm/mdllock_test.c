@@ -4,7 +4,7 @@
 #include "mm/mdllock.h"
 
 #include "mm/virtual.h"
-#include "mm/syspte.h"
+#include "mm/sysptecache.h"
 #include "tests/lib/ktest.h"
 #include "tests/mm/mdlfixture.h"
 
@@ -289,16 +289,16 @@ KTEST(mm_mdllock, unlock_takes_the_system_mapping_away)
     KT_MDL   storage;
     KT_ASSERT_TRUE(KtEnterSpace(&space));
     UCHAR *pages = KtCommitPages(&space, 2, PAGE_READWRITE);
-    SIZE_T free = MiFreePteCount(&MiSystemPteRegion);
+    SIZE_T free = MiFreeSystemPteCount();
     MmInitializeMdl(&storage.Mdl, pages, 2 * PAGE_SIZE);
     KT_EXPECT_STATUS(KtLockPages(&storage.Mdl, UserMode, IoWriteAccess), STATUS_SUCCESS);
     UCHAR *mapped = MmGetSystemAddressForMdlSafe(&storage.Mdl, NormalPagePriority);
     KT_ASSERT_NOT_NULL(mapped);
-    KT_EXPECT_EQ(MiFreePteCount(&MiSystemPteRegion), free - 2);
+    KT_EXPECT_EQ(MiFreeSystemPteCount(), free - 2);
     MmUnlockPages(&storage.Mdl);
     KT_EXPECT_FALSE(MiPteIsValid(MiReadPte(MiPteOf(mapped))));
     KT_EXPECT_FALSE(MiPteIsValid(MiReadPte(MiPteOf(mapped + PAGE_SIZE))));
-    KT_EXPECT_EQ(MiFreePteCount(&MiSystemPteRegion), free);
+    KT_EXPECT_EQ(MiFreeSystemPteCount(), free);
     KT_EXPECT_EQ(MiMdlFlags(&storage.Mdl) & (MDL_PAGES_LOCKED | MDL_MAPPED_TO_SYSTEM_VA), 0);
     KtLeaveSpace(&space);
 }

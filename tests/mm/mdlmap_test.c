@@ -3,20 +3,32 @@
  */
 #include "mm/mdlmap.h"
 
+#include "kernel/ke/tlb.h"
+#include "kernel/rtl/cmdline.h"
 #include "kernel/rtl/memory.h"
 #include "mm/cachetype.h"
-#include "mm/syspte.h"
+#include "mm/sysptecache.h"
 #include "tests/lib/ktest.h"
 #include "tests/mm/mdlfixture.h"
 
 #define KT_TAG   0x2070614Du /* "Map " */
 #define KT_PAGES 5u
 
+#define KT_REUSE_ROUNDS 0x40000u /* more than the system PTEs that may wait on one processor */
+
 static UCHAR *KtMap(MDL *Mdl, ULONG Priority)
 {
     UCHAR *va = MmMapLockedPagesSpecifyCache(Mdl, KernelMode, MmCached, NULL, FALSE, (MM_PAGE_PRIORITY)Priority);
     KT_EXPECT_NOT_NULL(va);
     return va;
+}
+
+static MDL *KtAllocateUncachedPages(PFN_COUNT PageCount)
+{
+    PHYSICAL_ADDRESS low = { .QuadPart = 0 };
+    PHYSICAL_ADDRESS high = { .QuadPart = -1 };
+    return MmAllocatePagesForMdlEx(low, high, low, (SIZE_T)PageCount * PAGE_SIZE, MmNonCached,
+                                   MM_ALLOCATE_FULLY_REQUIRED);
 }
 
 static ULONG64 KtPteBits(const void *Va)
@@ -79,10 +91,10 @@ KTEST(mm_mdlmap, entries_hold_the_frames_in_order)
 {
     MDL *mdl = KtAllocateMarkedPages(KT_PAGES, 1);
     KT_ASSERT_NOT_NULL(mdl);
-    SIZE_T free = MiFreePteCount(&MiSystemPteRegion);
+    SIZE_T free = MiFreeSystemPteCount();
     UCHAR *va = KtMap(mdl, NormalPagePriority);
     KT_EXPECT_TRUE(MiIsInRegion(va, MI_REGION_SYSTEM_PTES));
-    KT_EXPECT_EQ(MiFreePteCount(&MiSystemPteRegion), free - KT_PAGES);
+    KT_EXPECT_EQ(MiFreeSystemPteCount(), free - KT_PAGES);
     for (ULONG i = 0; i < KT_PAGES; i++) {
         MMPTE pte = MiReadPte(MiPteOf(va) + i);
         KT_EXPECT_EQ(MiPteFrame(pte), MmGetMdlPfnArray(mdl)[i]);
@@ -111,13 +123,13 @@ KTEST(mm_mdlmap, guard_entries_stand_on_both_sides)
 {
     MDL *mdl = KtAllocateMarkedPages(2, 1);
     KT_ASSERT_NOT_NULL(mdl);
-    SIZE_T free = MiFreePteCount(&MiSystemPteRegion);
+    SIZE_T free = MiFreeSystemPteCount();
     UCHAR *va = KtMap(mdl, NormalPagePriority | MdlMappingWithGuardPtes);
-    KT_EXPECT_EQ(MiFreePteCount(&MiSystemPteRegion), free - 4);
+    KT_EXPECT_EQ(MiFreeSystemPteCount(), free - 4);
     KT_EXPECT_EQ(MiReadPte(MiPteOf(va) - 1).Value, 0);
     KT_EXPECT_EQ(MiReadPte(MiPteOf(va) + 2).Value, 0);
     MmUnmapLockedPages(va, mdl);
-    KT_EXPECT_EQ(MiFreePteCount(&MiSystemPteRegion), free);
+    KT_EXPECT_EQ(MiFreeSystemPteCount(), free);
     KtFreeMarkedPages(mdl);
 }
 
@@ -125,12 +137,12 @@ KTEST(mm_mdlmap, second_safe_call_returns_the_first_address)
 {
     MDL *mdl = KtAllocateMarkedPages(2, 1);
     KT_ASSERT_NOT_NULL(mdl);
-    SIZE_T free = MiFreePteCount(&MiSystemPteRegion);
+    SIZE_T free = MiFreeSystemPteCount();
     void  *first = MmGetSystemAddressForMdlSafe(mdl, NormalPagePriority);
     KT_EXPECT_NOT_NULL(first);
     KT_EXPECT_EQ(MmGetSystemAddressForMdlSafe(mdl, NormalPagePriority), first);
     KT_EXPECT_EQ(MmGetSystemAddressForMdl(mdl), first);
-    KT_EXPECT_EQ(MiFreePteCount(&MiSystemPteRegion), free - 2);
+    KT_EXPECT_EQ(MiFreeSystemPteCount(), free - 2);
     MmUnmapLockedPages(first, mdl);
     KtFreeMarkedPages(mdl);
 }
@@ -139,7 +151,7 @@ KTEST(mm_mdlmap, unmap_clears_the_entries_and_returns_them)
 {
     MDL *mdl = KtAllocateMarkedPages(KT_PAGES, 1);
     KT_ASSERT_NOT_NULL(mdl);
-    SIZE_T free = MiFreePteCount(&MiSystemPteRegion);
+    SIZE_T free = MiFreeSystemPteCount();
     UCHAR *va = KtMap(mdl, NormalPagePriority);
     MmUnmapLockedPages(va, mdl);
     for (ULONG i = 0; i < KT_PAGES; i++) {
@@ -149,7 +161,7 @@ KTEST(mm_mdlmap, unmap_clears_the_entries_and_returns_them)
         KT_EXPECT_EQ(KtReferences(MmGetMdlPfnArray(mdl)[i]), 1);
     }
     KT_EXPECT_EQ(MiMdlFlags(mdl), MDL_PAGES_LOCKED);
-    KT_EXPECT_EQ(MiFreePteCount(&MiSystemPteRegion), free);
+    KT_EXPECT_EQ(MiFreeSystemPteCount(), free);
     MiCheckPteRegion(&MiSystemPteRegion);
     KtFreeMarkedPages(mdl);
 }
@@ -164,33 +176,84 @@ KTEST(mm_mdlmap, every_processor_reads_the_mapping)
     KtFreeMarkedPages(mdl);
 }
 
+/* A processor to stay on, and how unmapping flushes meanwhile. */
+typedef struct _KT_MODE {
+    KI_TLB_MODE TlbMode;
+    KAFFINITY   Affinity;
+} KT_MODE;
+
+static KT_MODE KtEnterMode(KI_TLB_MODE TlbMode)
+{
+    KT_MODE old = { .TlbMode = KiOptions.TlbMode, .Affinity = KeSetSystemAffinityThreadEx(1) };
+    KiOptions.TlbMode = TlbMode;
+    return old;
+}
+
+static void KtLeaveMode(KT_MODE Old)
+{
+    KiOptions.TlbMode = Old.TlbMode;
+    KeRevertToUserAffinityThreadEx(Old.Affinity);
+}
+
 /*
  * The same addresses are given to other frames after every processor has read them: whoever kept a translation reads
  * wrong.
  */
-KTEST(mm_mdlmap, reused_address_shows_the_new_frames_on_every_processor)
+KTEST(mm_mdlmap, strict_unmap_leaves_no_translation_on_any_processor)
 {
     MDL *first = KtAllocateMarkedPages(KT_PAGES, 0x10);
     MDL *second = KtAllocateMarkedPages(KT_PAGES, 0x90);
     KT_ASSERT_TRUE(first != NULL && second != NULL);
-    UCHAR *va = KtMap(first, NormalPagePriority);
+    KT_MODE         old = KtEnterMode(KiTlbStrict);
+    UCHAR          *va = KtMap(first, NormalPagePriority);
+    KI_TLB_COUNTERS before = KiReadTlbCounters();
     KtReadEverywhere(va, KT_PAGES, 0x10);
     MmUnmapLockedPages(va, first);
-    KT_ASSERT_EQ(KtMap(second, NormalPagePriority), va);
-    KtReadEverywhere(va, KT_PAGES, 0x90);
-    MmUnmapLockedPages(va, second);
+    KT_EXPECT_LE(KiReadTlbCounters().Requests - before.Requests, 1);
+    UCHAR *again = KtMap(second, NormalPagePriority);
+    KT_EXPECT_EQ(again, va);
+    KtReadEverywhere(again, KT_PAGES, 0x90);
+    MmUnmapLockedPages(again, second);
+    KtLeaveMode(old);
+    KtFreeMarkedPages(first);
+    KtFreeMarkedPages(second);
+}
+
+/* Deferred, the address comes back only after the flush that thousands of unmaps share. */
+KTEST(mm_mdlmap, deferred_unmap_lets_no_address_be_reused_before_its_flush)
+{
+    MDL *first = KtAllocateMarkedPages(KT_PAGES, 0x10);
+    MDL *second = KtAllocateMarkedPages(KT_PAGES, 0x90);
+    KT_ASSERT_TRUE(first != NULL && second != NULL);
+    KT_MODE old = KtEnterMode(KiTlbDeferred);
+    UCHAR  *va = KtMap(first, NormalPagePriority);
+    KtReadEverywhere(va, KT_PAGES, 0x10);
+    ULONG64 generation = KiReadTlbGeneration();
+    MmUnmapLockedPages(va, first);
+    KT_EXPECT_GE(MiWaitingSystemPteCount(), KT_PAGES);
+    UCHAR *again = KtMap(second, NormalPagePriority);
+    for (ULONG round = 0; round < KT_REUSE_ROUNDS && again != va; round++) {
+        MmUnmapLockedPages(again, second);
+        again = KtMap(second, NormalPagePriority);
+    }
+    KT_EXPECT_EQ(again, va);
+    KT_EXPECT_TRUE(KiIsTlbGenerationOver(generation));
+    KtReadEverywhere(again, KT_PAGES, 0x90);
+    MmUnmapLockedPages(again, second);
+    KtLeaveMode(old);
     KtFreeMarkedPages(first);
     KtFreeMarkedPages(second);
 }
 
 /* The same on the processor that unmaps, with nothing between that would drop its translations by the way. */
-KTEST(mm_mdlmap, reused_address_shows_the_new_frames_at_once)
+KTEST(mm_mdlmap, strict_unmap_leaves_no_translation_on_its_own_processor)
 {
     MDL  *first = KtAllocateMarkedPages(KT_PAGES, 0x10);
     MDL  *second = KtAllocateMarkedPages(KT_PAGES, 0x90);
     KIRQL irql;
     UCHAR seen[2][KT_PAGES];
     KT_ASSERT_TRUE(first != NULL && second != NULL);
+    KT_MODE old = KtEnterMode(KiTlbStrict);
     KeRaiseIrql(DISPATCH_LEVEL, &irql);
     UCHAR *va = KtMap(first, NormalPagePriority);
     for (ULONG i = 0; i < KT_PAGES; i++) {
@@ -203,6 +266,7 @@ KTEST(mm_mdlmap, reused_address_shows_the_new_frames_at_once)
     }
     MmUnmapLockedPages(again, second);
     KeLowerIrql(irql);
+    KtLeaveMode(old);
     KT_EXPECT_EQ(again, va);
     for (ULONG i = 0; i < KT_PAGES; i++) {
         KT_EXPECT_EQ(seen[0][i], 0x10 + i);
@@ -220,16 +284,40 @@ KTEST(mm_mdlmap, unlock_flushes_the_mapping_that_it_takes_away)
     MDL *mdl = IoAllocateMdl(block, PAGE_SIZE, FALSE, FALSE, NULL);
     KT_ASSERT_NOT_NULL(mdl);
     block[0] = 0x10;
-    KT_ASSERT_STATUS(KtLockPages(mdl, KernelMode, IoReadAccess), STATUS_SUCCESS);
+    KT_MODE old = KtEnterMode(KiTlbStrict);
+    KT_EXPECT_STATUS(KtLockPages(mdl, KernelMode, IoReadAccess), STATUS_SUCCESS);
     UCHAR *va = KtMap(mdl, NormalPagePriority);
     KtReadEverywhere(va, 1, 0x10);
     MmUnlockPages(mdl);
-    KT_ASSERT_EQ(KtMap(second, NormalPagePriority), va);
-    KtReadEverywhere(va, 1, 0x90);
-    MmUnmapLockedPages(va, second);
+    UCHAR *again = KtMap(second, NormalPagePriority);
+    KT_EXPECT_EQ(again, va);
+    KtReadEverywhere(again, 1, 0x90);
+    MmUnmapLockedPages(again, second);
+    KtLeaveMode(old);
     KtFreeMarkedPages(second);
     IoFreeMdl(mdl);
     ExFreePoolWithTag(block, KT_TAG);
+}
+
+/* What is not write-back waits for no other unmap, whatever the mode. */
+KTEST(mm_mdlmap, uncached_unmap_is_flushed_before_it_returns)
+{
+    MDL *mdl = KtAllocateMarkedPages(1, 0x10);
+    MDL *uncached = KtAllocateUncachedPages(KT_PAGES);
+    KT_ASSERT_TRUE(mdl != NULL && uncached != NULL);
+    KT_MODE old = KtEnterMode(KiTlbDeferred);
+    MiDrainSystemPtes();
+    UCHAR *va = KtMap(uncached, NormalPagePriority);
+    MmUnmapLockedPages(va, uncached);
+    KT_EXPECT_EQ(MiWaitingSystemPteCount(), 0);
+    UCHAR *again = KtMap(uncached, NormalPagePriority);
+    KT_EXPECT_EQ(again, va);
+    MmUnmapLockedPages(again, uncached);
+    MmUnmapLockedPages(KtMap(mdl, NormalPagePriority), mdl); /* write-back beside uncached frames: it waits */
+    KT_EXPECT_EQ(MiWaitingSystemPteCount(), 1);
+    KtLeaveMode(old);
+    KtFreeMarkedPages(mdl);
+    KtFreeMarkedPages(uncached);
 }
 
 KTEST(mm_mdlmap, frames_keep_the_cache_type_that_they_have)

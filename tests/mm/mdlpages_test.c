@@ -5,7 +5,7 @@
 
 #include "mm/cachetype.h"
 #include "mm/pool.h"
-#include "mm/syspte.h"
+#include "mm/sysptecache.h"
 #include "tests/lib/ktest.h"
 #include "tests/mm/mdlfixture.h"
 
@@ -54,11 +54,11 @@ KTEST(mm_mdlpages, free_takes_the_system_mapping_away)
 {
     MDL *mdl = KtAllocateMarkedPages(3, 1);
     KT_ASSERT_NOT_NULL(mdl);
-    SIZE_T free = MiFreePteCount(&MiSystemPteRegion);
+    SIZE_T free = MiFreeSystemPteCount();
     UCHAR *va = MmGetSystemAddressForMdlSafe(mdl, NormalPagePriority);
     KT_ASSERT_NOT_NULL(va);
     KtFreeMarkedPages(mdl);
-    KT_EXPECT_EQ(MiFreePteCount(&MiSystemPteRegion), free);
+    KT_EXPECT_EQ(MiFreeSystemPteCount(), free);
     KT_EXPECT_FALSE(MiPteIsValid(MiReadPte(MiPteOf(va))));
 }
 

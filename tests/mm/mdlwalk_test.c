@@ -12,7 +12,7 @@
 
 #include "mm/pool.h"
 #include "mm/probe.h"
-#include "mm/syspte.h"
+#include "mm/sysptecache.h"
 #include "tests/lib/ktest.h"
 #include "tests/mm/mdlfixture.h"
 
@@ -25,7 +25,7 @@ KTEST(mm_mdlwalk, user_buffer_from_allocation_to_free)
     KT_SPACE space;
     KT_ASSERT_TRUE(KtEnterSpace(&space));
     UCHAR *buffer = KtCommitPages(&space, KT_PAGES, PAGE_READWRITE) + KT_OFFSET;
-    SIZE_T freePtes = MiFreePteCount(&MiSystemPteRegion);
+    SIZE_T freePtes = MiFreeSystemPteCount();
 
     /* 1. An MDL describes the range; it knows no frame, and no page has come to be. */
     MDL *mdl = IoAllocateMdl(buffer, KT_BYTES, FALSE, FALSE, NULL);
@@ -43,13 +43,13 @@ KTEST(mm_mdlwalk, user_buffer_from_allocation_to_free)
         KT_EXPECT_EQ(frames[i], KtFrameOf(buffer + i * PAGE_SIZE));
         KT_EXPECT_EQ(KtReferences(frames[i]), 2);
     }
-    KT_EXPECT_EQ(MiFreePteCount(&MiSystemPteRegion), freePtes);
+    KT_EXPECT_EQ(MiFreeSystemPteCount(), freePtes);
 
     /* 3. The system address is new, has the buffer's offset, and costs a system PTE a page. */
     UCHAR *mapped = MmGetSystemAddressForMdlSafe(mdl, NormalPagePriority | MdlMappingNoExecute);
     KT_ASSERT_NOT_NULL(mapped);
     KT_EXPECT_EQ(BYTE_OFFSET(mapped), KT_OFFSET);
-    KT_EXPECT_EQ(MiFreePteCount(&MiSystemPteRegion), freePtes - KT_PAGES);
+    KT_EXPECT_EQ(MiFreeSystemPteCount(), freePtes - KT_PAGES);
     for (ULONG i = 0; i < KT_PAGES; i++) {
         KT_EXPECT_EQ(KtFrameOf(mapped + i * PAGE_SIZE), frames[i]);
     }
@@ -73,7 +73,7 @@ KTEST(mm_mdlwalk, user_buffer_from_allocation_to_free)
         KT_EXPECT_EQ(KtReferences(frames[i]), 1);
         KT_EXPECT_EQ(KtFrameOf(buffer + i * PAGE_SIZE), frames[i]);
     }
-    KT_EXPECT_EQ(MiFreePteCount(&MiSystemPteRegion), freePtes);
+    KT_EXPECT_EQ(MiFreeSystemPteCount(), freePtes);
 
     /* 6. The MDL goes back to the pool. */
     IoFreeMdl(mdl);

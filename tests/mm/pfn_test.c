@@ -210,10 +210,19 @@ KTEST(mm_pfn, first_mapping_settles_the_cache_type)
 {
     PFN_NUMBER frame = MiAllocateFrame(MiUseMdl, MiPageAny);
     KT_ASSERT_NE(frame, MI_PFN_NONE);
+    LONG64 unsettledCount = MiUnsettledFrameCount;
+    MiOpenCacheTypes(&frame, 1, MmNotMapped);
+    KT_EXPECT_EQ(MiUnsettledFrameCount, unsettledCount + 1);
     KT_EXPECT_EQ(MiSettleCacheType(frame, MmWriteCombined), MmWriteCombined);
     KT_EXPECT_EQ(MiSettleCacheType(frame, MmCached), MmWriteCombined);
+    MiCloseCacheTypes(&frame, 1);
+    KT_EXPECT_EQ(MiUnsettledFrameCount, unsettledCount);
     MiFreeFrame(frame);
     KT_EXPECT_EQ(MiPfn(frame)->CacheType, MI_CACHE_NOT_MAPPED);
+    frame = MiAllocateFrame(MiUsePool, MiPageAny);
+    KT_ASSERT_NE(frame, MI_PFN_NONE);
+    KT_EXPECT_EQ(MiSettleCacheType(frame, MmNonCached), MmCached); /* as its owner's mapping is */
+    MiFreeFrame(frame);
     KT_EXPECT_EQ(MiSettleCacheType(0xFEE00000ull >> PAGE_SHIFT, MmNonCached), MmNonCached);
 }
 

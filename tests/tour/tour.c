@@ -144,6 +144,7 @@ static UCHAR *TourMapAt(PMDL Mdl, const UCHAR *Address)
     return NULL;
 }
 
+/* On one CPU: released addresses wait where they were released. */
 static void TourReuse(void)
 {
     TourStop(4, "Who frees the page-table entries behind the system address, and who may get them next?");
@@ -153,6 +154,7 @@ static void TourReuse(void)
         TourClaim(FALSE, "there are pages");
         return;
     }
+    KAFFINITY affinity = KeSetSystemAffinityThreadEx(1);
     TourMark();
     UCHAR *address = TOUR_CALL(MmGetSystemAddressForMdlSafe(first, TOUR_PRIORITY));
     TourTouch(address, 0x11);
@@ -163,13 +165,15 @@ static void TourReuse(void)
     TourClaim(!TourIsPresent(address),
               "the unmapping call frees them: the memory manager's business, never the driver's");
     UCHAR *reused = TOUR_CALL(TourMapAt(second, address));
+    TourClaim(reused != NULL, "another MDL got the address, once every CPU had been made to drop its translation:");
+    DbgPrint("       with tlb=strict by the unmapping call itself, else by one flush for all addresses that wait\n");
     if (reused != NULL) {
         TourShowPte("second", reused);
+        TourShowChange("second");
         TourTouch(reused, 0x22);
-        TourClaim(TRUE,
-                  "another MDL got the address, and no CPU reads the first one's page there: every one of them was");
-        DbgPrint("      made to drop its translation before the address was handed out, by the interrupts above\n");
+        TourClaim(TRUE, "and no CPU reads the first one's page there");
     }
+    KeRevertToUserAffinityThreadEx(affinity);
     MmFreePagesFromMdl(first);
     MmFreePagesFromMdl(second);
     ExFreePool(first);
