@@ -14,8 +14,8 @@
  *
  * What is checked. A plain MDL needs no look at its frames: a flag says that they are held, none is a device's, and no
  * frame of any MDL is other than write-back, which one counter tells (cachetype.h). Its first and last entries are
- * compared with its frames on the way out. Any other MDL is looked at page by page both ways, and so is every one that
- * a driver under test unmaps, by its tracked entry (MiCheckMapping).
+ * compared with its frames on the way out. Any other MDL is looked at page by page both ways, and so is every one of a
+ * driver under test, by its tracked entries (MiCheckMdlFrames, MiCheckMapping).
  *
  * A frame's references are the MDL's, not the mapping's: MmUnlockPages and MmFreePagesFromMdl unmap before they let go.
  *
@@ -63,14 +63,23 @@ static bool MiIsFrameHeld(const MDL *Mdl, PFN_NUMBER Frame)
     return (MiMdlFlags(Mdl) & MDL_IO_SPACE) != 0;
 }
 
-static void MiWriteCheckedMapping(MMPTE *First, const MDL *Mdl, const MI_MAPPING *Mapping)
+void MiCheckMdlFrames(const MDL *Mdl)
 {
-    PFN_NUMBER *frames = MiMdlFrames(Mdl);
-    PFN_COUNT   pageCount = MiMdlPageCount(Mdl);
+    const PFN_NUMBER *frames = MiMdlFrames(Mdl);
+    PFN_COUNT         pageCount = MiMdlPageCount(Mdl);
     for (PFN_COUNT i = 0; i < pageCount; i++) {
         if (!MiIsFrameHeld(Mdl, frames[i])) {
             KeBugCheckEx(MEMORY_MANAGEMENT, MI_MAP_NOT_LOCKED, (ULONG_PTR)Mdl, (ULONG_PTR)&frames[i], frames[i]);
         }
+    }
+}
+
+static DECLSPEC_NOINLINE void MiWriteCheckedMapping(MMPTE *First, const MDL *Mdl, const MI_MAPPING *Mapping)
+{
+    const PFN_NUMBER *frames = MiMdlFrames(Mdl);
+    PFN_COUNT         pageCount = MiMdlPageCount(Mdl);
+    MiCheckMdlFrames(Mdl);
+    for (PFN_COUNT i = 0; i < pageCount; i++) {
         ULONG64 cacheBits = MiCacheBits(MiSettleCacheType(frames[i], Mapping->CacheType));
         MiWriteValidPte(First + i, MiMakeValidPte(frames[i], Mapping->PteBits | cacheBits));
     }
@@ -84,22 +93,28 @@ void MiWriteMapping(MMPTE *First, const MDL *Mdl, const MI_MAPPING *Mapping)
     }
     const PFN_NUMBER *frames = MiMdlFrames(Mdl);
     PFN_COUNT         pageCount = MiMdlPageCount(Mdl);
-    ULONG64           bits = Mapping->PteBits;
+    ULONG64           bits = Mapping->PteBits | X86_PTE_P | X86_PTE_A;
     for (PFN_COUNT i = 0; i < pageCount; i++) {
         MiWriteValidPte(First + i, MiMakeValidPte(frames[i], bits));
     }
 }
 
-/* Stop unless Entry, of the mapping of Mdl at First, is the one of its page. */
-static void MiCheckEntry(const MMPTE *First, const MDL *Mdl, PFN_COUNT Page, MMPTE Entry)
+static DECLSPEC_NORETURN DECLSPEC_NOINLINE void MiStopAtEntry(const MMPTE *First, const MDL *Mdl, PFN_COUNT Page,
+                                                              MMPTE Entry)
 {
     ULONG_PTR firstVa = (ULONG_PTR)MiVaOfPte(First);
     PFN_COUNT pageCount = MiMdlPageCount(Mdl);
     if (!MiPteIsValid(Entry)) {
         KeBugCheckEx(SYSTEM_PTE_MISUSE, MI_UNMAP_FREE_ENTRY, firstVa, firstVa + (SIZE_T)Page * PAGE_SIZE, pageCount);
     }
-    if (MiPteFrame(Entry) != MiMdlFrames(Mdl)[Page]) {
-        KeBugCheckEx(SYSTEM_PTE_MISUSE, MI_UNMAP_OTHER_COUNT, firstVa, pageCount, Page);
+    KeBugCheckEx(SYSTEM_PTE_MISUSE, MI_UNMAP_OTHER_COUNT, firstVa, pageCount, Page);
+}
+
+/* Stop unless Entry, of the mapping of Mdl at First, is the one of its page. */
+static inline void MiCheckEntry(const MMPTE *First, const MDL *Mdl, PFN_COUNT Page, MMPTE Entry)
+{
+    if (!MiPteIsValid(Entry) || MiPteFrame(Entry) != MiMdlFrames(Mdl)[Page]) {
+        MiStopAtEntry(First, Mdl, Page, Entry);
     }
 }
 

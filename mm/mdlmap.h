@@ -27,5 +27,8 @@ void MiWriteMapping(MMPTE *First, const MDL *Mdl, const MI_MAPPING *Mapping);
  */
 bool MiClearMappingNoFlush(MMPTE *First, const MDL *Mdl);
 
+/* Stop, 0x1A/0x1236, unless all frames of Mdl are held: looks at every one. */
+void MiCheckMdlFrames(const MDL *Mdl);
+
 /* Stop where MmUnmapLockedPages must not be called for a system address, having looked at every entry. */
 void MiCheckMapping(const void *BaseAddress, const MDL *Mdl);

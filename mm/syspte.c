@@ -293,11 +293,6 @@ SIZE_T MiTotalPteCount(const MI_PTE_REGION *Region)
     return Region->PteCount;
 }
 
-bool MiIsPteOfRegion(const MI_PTE_REGION *Region, const MMPTE *Pte)
-{
-    return Pte >= Region->Base && Pte < Region->Base + Region->PteCount;
-}
-
 /* The longest listed run is in the highest list that is not empty. */
 static ULONG MiLongestRunLocked(MI_PTE_REGION *Region) MI_REGION_LOCK_HELD;
 

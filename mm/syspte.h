@@ -22,6 +22,11 @@ typedef struct _MI_PTE_REGION {
     ULONG   Bins[MI_PTE_BINS]; /* first run of [2^n, 2^(n+1)) PTEs, index + 1; 0: none */
 } MI_PTE_REGION;
 
+static inline bool MiIsPteOfRegion(const MI_PTE_REGION *Region, const MMPTE *Pte)
+{
+    return Pte >= Region->Base && Pte < Region->Base + Region->PteCount;
+}
+
 extern MI_PTE_REGION MiSystemPteRegion; /* mappings of MDLs: MI_REGION_SYSTEM_PTES, less with `sysptes=N` */
 
 /* Make an empty region of PteCount (at most 2^25) PTEs, those of the addresses from BaseVa up. Makes no table yet. */
@@ -46,5 +51,4 @@ bool MiAreZeroPtes(const MMPTE *First, PFN_COUNT PteCount);
 SIZE_T MiFreePteCount(const MI_PTE_REGION *Region); /* PTEs not reserved now; racy */
 SIZE_T MiTotalPteCount(const MI_PTE_REGION *Region);
 SIZE_T MiLargestFreeRun(MI_PTE_REGION *Region);
-bool   MiIsPteOfRegion(const MI_PTE_REGION *Region, const MMPTE *Pte);
 void   MiCheckPteRegion(MI_PTE_REGION *Region); /* walk and assert everything; IRQL <= DISPATCH_LEVEL */

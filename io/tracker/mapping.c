@@ -1,7 +1,7 @@
 /*
  * Tracked entries of mappings: of an MDL's pages, and of device memory. A mapping is known by its first page.
- * Every entry of an MDL's mapping is compared with the MDL before it goes: the bare bodies do that only where they have
- * to look anyway.
+ * Every frame of an MDL is looked at before it is mapped, and every entry before it goes: the bare bodies do so only
+ * where no flag vouches for the MDL.
  */
 #include "io/tracker/entries.h"
 
@@ -30,6 +30,7 @@ void VfForgetMdlMapping(const MDL *Mdl, USHORT MappedFlag)
 
 PVOID NTAPI VfTrackMmMapLockedPages(PMDL MemoryDescriptorList, KPROCESSOR_MODE AccessMode)
 {
+    MiCheckMdlFrames(MemoryDescriptorList);
     PVOID base = MmMapLockedPages(MemoryDescriptorList, AccessMode);
     return VfRecordMapping(base, MmGetMdlByteCount(MemoryDescriptorList), MemoryDescriptorList, VF_CALLER());
 }
@@ -38,6 +39,7 @@ PVOID NTAPI VfTrackMmMapLockedPagesSpecifyCache(PMDL MemoryDescriptorList, KPROC
                                                 MEMORY_CACHING_TYPE CacheType, PVOID BaseAddress,
                                                 ULONG BugCheckOnFailure, MM_PAGE_PRIORITY Priority)
 {
+    MiCheckMdlFrames(MemoryDescriptorList);
     PVOID base = MmMapLockedPagesSpecifyCache(MemoryDescriptorList, AccessMode, CacheType, BaseAddress,
                                               BugCheckOnFailure, Priority);
     return VfRecordMapping(base, MmGetMdlByteCount(MemoryDescriptorList), MemoryDescriptorList, VF_CALLER());

@@ -85,7 +85,7 @@ void KiServeTlbRequests(KPRCB *Prcb)
  * Flush here and on the CPUs of *ActiveSet. Here last: it overlaps with the others' work. The set is read after the
  * fence that orders it behind the caller's stores to the entries.
  */
-static void KiFlushEverywhere(const volatile LONG64 *ActiveSet, const void *Va, PFN_COUNT PageCount)
+static DECLSPEC_NOINLINE void KiFlushEverywhere(const volatile LONG64 *ActiveSet, const void *Va, PFN_COUNT PageCount)
 {
     KIRQL oldIrql;
     KeRaiseIrql(IPI_LEVEL, &oldIrql);
@@ -150,7 +150,7 @@ static void KiRaiseTlbOver(LONG64 Generation)
 }
 
 /* At IPI_LEVEL from the number on: others wait for the end of a flush that has begun. */
-void KiFlushEntireTb(void)
+DECLSPEC_NOINLINE void KiFlushEntireTb(void)
 {
     KIRQL oldIrql;
     NT_ASSERT(KeGetCurrentIrql() < IPI_LEVEL);
