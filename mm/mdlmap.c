@@ -13,8 +13,8 @@
  *    what is mapped for a user, is flushed before the call returns in any mode.
  *
  * What is checked. A plain MDL needs no look at its frames: a flag says that they are held, none is a device's, and no
- * frame of any MDL is other than write-back, which one counter tells (cachetype.h). Its first and last entries are
- * compared with its frames on the way out. Any other MDL is looked at page by page both ways, and so is every one of a
+ * frame of any MDL is other than write-back, which one counter tells (cachetype.h). Its last entry is compared with its
+ * last frame on the way out. Any other MDL is looked at page by page both ways, and so is every one of a
  * driver under test, by its tracked entries (MiCheckMdlFrames, MiCheckMapping).
  *
  * A frame's references are the MDL's, not the mapping's: MmUnlockPages and MmFreePagesFromMdl unmap before they let go.
@@ -85,18 +85,22 @@ static DECLSPEC_NOINLINE void MiWriteCheckedMapping(MMPTE *First, const MDL *Mdl
     }
 }
 
-void MiWriteMapping(MMPTE *First, const MDL *Mdl, const MI_MAPPING *Mapping)
+static inline void MiWriteEntries(MMPTE *First, const MDL *Mdl, PFN_COUNT PageCount, const MI_MAPPING *Mapping)
 {
     if (Mapping->CacheType != MmCached || !MiIsPlainMdl(Mdl)) {
         MiWriteCheckedMapping(First, Mdl, Mapping);
         return;
     }
     const PFN_NUMBER *frames = MiMdlFrames(Mdl);
-    PFN_COUNT         pageCount = MiMdlPageCount(Mdl);
     ULONG64           bits = Mapping->PteBits | X86_PTE_P | X86_PTE_A;
-    for (PFN_COUNT i = 0; i < pageCount; i++) {
+    for (PFN_COUNT i = 0; i < PageCount; i++) {
         MiWriteValidPte(First + i, MiMakeValidPte(frames[i], bits));
     }
+}
+
+void MiWriteMapping(MMPTE *First, const MDL *Mdl, const MI_MAPPING *Mapping)
+{
+    MiWriteEntries(First, Mdl, MiMdlPageCount(Mdl), Mapping);
 }
 
 static DECLSPEC_NORETURN DECLSPEC_NOINLINE void MiStopAtEntry(const MMPTE *First, const MDL *Mdl, PFN_COUNT Page,
@@ -144,7 +148,8 @@ static bool MiMayTakePtes(PFN_COUNT PteCount, ULONG Priority)
 static void *MiMapToSystem(MDL *Mdl, const MI_MAPPING *Mapping, ULONG Priority)
 {
     bool      hasGuards = (Priority & MdlMappingWithGuardPtes) != 0;
-    PFN_COUNT pteCount = MiMdlPageCount(Mdl) + (hasGuards ? MI_GUARD_PTES : 0);
+    PFN_COUNT pageCount = MiMdlPageCount(Mdl);
+    PFN_COUNT pteCount = pageCount + (hasGuards ? MI_GUARD_PTES : 0);
     MMPTE    *first = MiMayTakePtes(pteCount, Priority) ? MiReserveSystemPtes(pteCount) : NULL;
     if (first == NULL) {
         return NULL;
@@ -152,7 +157,7 @@ static void *MiMapToSystem(MDL *Mdl, const MI_MAPPING *Mapping, ULONG Priority)
     if (hasGuards) {
         first++;
     }
-    MiWriteMapping(first, Mdl, Mapping);
+    MiWriteEntries(first, Mdl, pageCount, Mapping);
     Mdl->MappedSystemVa = (UCHAR *)MiVaOfPte(first) + Mdl->ByteOffset;
     MiSetMdlFlags(Mdl, MDL_MAPPED_TO_SYSTEM_VA | (hasGuards ? MDL_FREE_EXTRA_PTES : 0) |
                            ((MiMdlFlags(Mdl) & MDL_PARTIAL) != 0 ? MDL_PARTIAL_HAS_BEEN_MAPPED : 0));
@@ -211,8 +216,8 @@ PVOID NTAPI MmMapLockedPages(PMDL MemoryDescriptorList, KPROCESSOR_MODE AccessMo
     return MmMapLockedPagesSpecifyCache(MemoryDescriptorList, AccessMode, MmCached, NULL, TRUE, HighPagePriority);
 }
 
-/* The first PTE of Mdl's own mapping in system space, which BaseAddress must name. */
-static MMPTE *MiCheckUnmap(const void *BaseAddress, const MDL *Mdl)
+/* Stop for what MiCheckUnmap has found. */
+static DECLSPEC_NORETURN DECLSPEC_NOINLINE void MiStopAtUnmap(const void *BaseAddress, const MDL *Mdl)
 {
     if (MiWrongMdlFlags(Mdl, MiMdlUnmap) != 0) {
         KeBugCheckEx(SYSTEM_PTE_MISUSE, MI_UNMAP_NOT_YOURS, (ULONG_PTR)BaseAddress, 0, 0);
@@ -223,30 +228,37 @@ static MMPTE *MiCheckUnmap(const void *BaseAddress, const MDL *Mdl)
     if (PAGE_ALIGN(BaseAddress) != PAGE_ALIGN(Mdl->MappedSystemVa)) {
         KeBugCheckEx(SYSTEM_PTE_MISUSE, MI_UNMAP_OTHER_START, (ULONG_PTR)BaseAddress, MiMdlPageCount(Mdl), 0);
     }
-    if (MiMdlPageCount(Mdl) == 0) {
-        KeBugCheckEx(SYSTEM_PTE_MISUSE, MI_UNMAP_NOTHING, (ULONG_PTR)BaseAddress, 0, 0);
+    KeBugCheckEx(SYSTEM_PTE_MISUSE, MI_UNMAP_NOTHING, (ULONG_PTR)BaseAddress, 0, 0);
+}
+
+/* The first PTE of Mdl's own mapping of PageCount pages in system space, which BaseAddress must name. */
+static inline MMPTE *MiCheckUnmap(const void *BaseAddress, const MDL *Mdl, PFN_COUNT PageCount)
+{
+    MMPTE *first = MiPteOf(BaseAddress);
+    if (MiWrongMdlFlags(Mdl, MiMdlUnmap) != 0 || MiMissingMdlFlags(Mdl, MiMdlUnmap) != 0 ||
+        !MiIsPteOfRegion(&MiSystemPteRegion, first) ||
+        ((ULONG_PTR)BaseAddress ^ (ULONG_PTR)Mdl->MappedSystemVa) >= PAGE_SIZE || PageCount == 0) {
+        MiStopAtUnmap(BaseAddress, Mdl);
     }
-    return MiPteOf(BaseAddress);
+    return first;
 }
 
 void MiCheckMapping(const void *BaseAddress, const MDL *Mdl)
 {
-    const MMPTE *first = MiCheckUnmap(BaseAddress, Mdl);
     PFN_COUNT    pageCount = MiMdlPageCount(Mdl);
+    const MMPTE *first = MiCheckUnmap(BaseAddress, Mdl, pageCount);
     for (PFN_COUNT i = 0; i < pageCount; i++) {
         MiCheckEntry(first, Mdl, i, MiReadPte(first + i));
     }
 }
 
 /* Clear the mapping of Mdl at First; may its flush wait? */
-static bool MiClearSystemMapping(MMPTE *First, const MDL *Mdl)
+static inline bool MiClearSystemMapping(MMPTE *First, const MDL *Mdl, PFN_COUNT PageCount)
 {
-    PFN_COUNT pageCount = MiMdlPageCount(Mdl);
-    bool      isWriteBack = true;
+    bool isWriteBack = true;
     if (MiIsPlainMdl(Mdl)) {
-        MiCheckEntry(First, Mdl, 0, First[0]);
-        MiCheckEntry(First, Mdl, pageCount - 1, First[pageCount - 1]);
-        __stosq(&First->Value, 0, pageCount);
+        MiCheckEntry(First, Mdl, PageCount - 1, First[PageCount - 1]);
+        __stosq(&First->Value, 0, PageCount);
     } else {
         isWriteBack = MiClearMappingNoFlush(First, Mdl);
     }
@@ -267,9 +279,9 @@ VOID NTAPI MmUnmapLockedPages(PVOID BaseAddress, PMDL MemoryDescriptorList)
         MiUnmapFromUser(BaseAddress, mdl);
         return;
     }
-    MMPTE    *first = MiCheckUnmap(BaseAddress, mdl);
     PFN_COUNT pteCount = MiMdlPageCount(mdl);
-    bool      mayWait = MiClearSystemMapping(first, mdl);
+    MMPTE    *first = MiCheckUnmap(BaseAddress, mdl, pteCount);
+    bool      mayWait = MiClearSystemMapping(first, mdl, pteCount);
     if (!mayWait) {
         KiFlushSystemRange(PAGE_ALIGN(BaseAddress), pteCount);
     }

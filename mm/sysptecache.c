@@ -40,11 +40,11 @@
 #include "kernel/ke/tlb.h"
 #include "mm/pfn.h"
 
-#define MI_CACHED_PTES 64u
+#define MI_CACHED_PTES 256u
 
 /* A batch of the region goes at once into the cache: so many runs, of at most so many entries. */
 #define MI_REFILL_RUNS 64u
-#define MI_REFILL_PTES 1024u
+#define MI_REFILL_PTES 4096u
 
 /* Waiting entries of one CPU that make it flush; 2 for a frame of RAM bounds their tables to 0.4 % of it. */
 #define MI_WAIT_LIMIT       0x30000u
@@ -58,16 +58,41 @@
 #define MI_CACHED_NEXT_SHIFT   38u
 #define MI_CACHED_LENGTH_MASK  ((1u << (MI_CACHED_NEXT_SHIFT - MI_CACHED_LENGTH_SHIFT)) - 1)
 
-static const UCHAR MiClassPtes[] = { 1, 2, 3, 4, 5, 6, 7, 8, 10, 12, 14, 16, 20, 24, 28, 32, 40, 48, 56, 64 };
+static const USHORT MiClassPtes[] = { 1,  2,  3,  4,  5,  6,  7,  8,  10,  12,  14,  16,  20,  24,
+                                      28, 32, 40, 48, 56, 64, 80, 96, 112, 128, 160, 192, 224, 256 };
 
 #define MI_PTE_CLASSES ARRAYSIZE(MiClassPtes)
 #define MI_LARGE_CLASS MI_PTE_CLASSES
 
 static const UCHAR MiClassOf[MI_CACHED_PTES + 1] = {
-    [1] = 0,          [2] = 1,          [3] = 2,          [4] = 3,          [5] = 4,
-    [6] = 5,          [7] = 6,          [8] = 7,          [9 ... 10] = 8,   [11 ... 12] = 9,
-    [13 ... 14] = 10, [15 ... 16] = 11, [17 ... 20] = 12, [21 ... 24] = 13, [25 ... 28] = 14,
-    [29 ... 32] = 15, [33 ... 40] = 16, [41 ... 48] = 17, [49 ... 56] = 18, [57 ... 64] = 19,
+    [1] = 0,
+    [2] = 1,
+    [3] = 2,
+    [4] = 3,
+    [5] = 4,
+    [6] = 5,
+    [7] = 6,
+    [8] = 7,
+    [9 ... 10] = 8,
+    [11 ... 12] = 9,
+    [13 ... 14] = 10,
+    [15 ... 16] = 11,
+    [17 ... 20] = 12,
+    [21 ... 24] = 13,
+    [25 ... 28] = 14,
+    [29 ... 32] = 15,
+    [33 ... 40] = 16,
+    [41 ... 48] = 17,
+    [49 ... 56] = 18,
+    [57 ... 64] = 19,
+    [65 ... 80] = 20,
+    [81 ... 96] = 21,
+    [97 ... 112] = 22,
+    [113 ... 128] = 23,
+    [129 ... 160] = 24,
+    [161 ... 192] = 25,
+    [193 ... 224] = 26,
+    [225 ... 256] = 27,
 };
 
 typedef struct _MI_RUN_LIST {
@@ -101,7 +126,7 @@ void MiInitializeSystemPtes(SIZE_T PteCount)
 
 static MI_PTE_CACHE *MiOwnPteCache(void)
 {
-    return &MiPteCaches[KiPrcb()->Number];
+    return &MiPteCaches[KeGetCurrentProcessorNumber()];
 }
 
 static MMPTE *MiRunAt(ULONG Link)
@@ -129,12 +154,13 @@ static MMPTE MiMakeCachedPte(ULONG PteCount, ULONG Next)
 static void MiQueueRun(MI_RUN_BATCH *Batch, ULONG Class, MMPTE *First, ULONG PteCount)
 {
     MI_RUN_LIST *list = &Batch->Lists[Class];
-    ULONG        link = (ULONG)(First - MiSystemPteRegion.Base) + 1;
+    MMPTE       *base = MiSystemPteRegion.Base;
+    ULONG        link = (ULONG)(First - base) + 1;
     *First = MiMakeCachedPte(PteCount, 0);
     if (list->Head == 0) {
         list->Head = link;
     } else {
-        MiRunAt(list->Tail)->Value |= (ULONG64)link << MI_CACHED_NEXT_SHIFT;
+        base[list->Tail - 1].Value |= (ULONG64)link << MI_CACHED_NEXT_SHIFT;
     }
     list->Tail = link;
     Batch->PteCount += PteCount;
@@ -160,9 +186,10 @@ static MMPTE *MiPopRun(MI_RUN_BATCH *Batch, ULONG Class)
         return NULL;
     }
     MMPTE *first = MiRunAt(list->Head);
-    list->Head = MiNextRun(first);
-    Batch->PteCount -= MiCachedLength(first);
-    first->Value = 0;
+    MMPTE  entry = *first;
+    *first = (MMPTE){ 0 };
+    list->Head = MiNextRun(&entry);
+    Batch->PteCount -= MiCachedLength(&entry);
     return first;
 }
 
@@ -303,15 +330,17 @@ void MiReleaseSystemPtes(MMPTE *First, PFN_COUNT PteCount)
 }
 
 /* Flushes may have begun since the last release, or too many entries wait: then one flush serves them all. */
-static DECLSPEC_NOINLINE void MiReleaseSlowly(MMPTE *First, ULONG Class, ULONG PteCount)
+static DECLSPEC_NOINLINE void MiReleaseSlowly(MMPTE *First, PFN_COUNT PteCount)
 {
-    MI_RUN_BATCH  excess = { 0 };
+    MI_RUN_BATCH excess = { 0 };
+    ULONG class = PteCount > MI_CACHED_PTES ? MI_LARGE_CLASS : MiClassOf[PteCount];
+    ULONG         runCount = PteCount > MI_CACHED_PTES ? PteCount : MiClassPtes[class];
     bool          wereOn = KiDisableInterrupts();
     MI_PTE_CACHE *cache = MiOwnPteCache();
     MiTurnCache(cache, &excess);
-    MiQueueRun(&cache->Current, Class, First, PteCount);
+    MiQueueRun(&cache->Current, class, First, runCount);
     ULONG64 generation = cache->Current.Generation;
-    bool    isFull = cache->Current.PteCount > MiWaitLimit;
+    bool    isFull = cache->Current.PteCount >= MiWaitLimit;
     KiRestoreInterrupts(wereOn);
     if (isFull) {
         KiFinishTlbGeneration(generation);
@@ -323,19 +352,17 @@ void MiReleaseSystemPtesNoFlush(MMPTE *First, PFN_COUNT PteCount)
 {
     IRQL_MAX(DISPATCH_LEVEL);
     NT_ASSERT(MiAreZeroPtes(First, PteCount));
-    ULONG class = PteCount > MI_CACHED_PTES ? MI_LARGE_CLASS : MiClassOf[PteCount];
-    ULONG runCount = PteCount > MI_CACHED_PTES ? PteCount : MiClassPtes[class];
     KiFullFence(); /* the entries are clear before the generation is read */
     bool          wereOn = KiDisableInterrupts();
     MI_RUN_BATCH *current = &MiOwnPteCache()->Current;
-    bool          isPlain = current->Generation == KiReadTlbGeneration() && current->PteCount + runCount <= MiWaitLimit;
-    if (isPlain) {
-        MiQueueRun(current, class, First, runCount);
+    if (PteCount <= MI_CACHED_PTES && current->Generation == KiReadTlbGeneration() && current->PteCount < MiWaitLimit) {
+        ULONG class = MiClassOf[PteCount];
+        MiQueueRun(current, class, First, MiClassPtes[class]);
+        KiRestoreInterrupts(wereOn);
+        return;
     }
     KiRestoreInterrupts(wereOn);
-    if (!isPlain) {
-        MiReleaseSlowly(First, class, runCount);
-    }
+    MiReleaseSlowly(First, PteCount);
 }
 
 void MiFlushWaitingSystemPtes(void)

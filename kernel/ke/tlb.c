@@ -43,9 +43,8 @@
 
 #define KI_EVERYTHING 0 /* a page count that means the whole TLB */
 
-/* Numbers of flushes of everything: the last that began, and the highest that is over. */
-static volatile LONG64 KiTlbBegun;
-static volatile LONG64 KiTlbOver;
+volatile LONG64        KiTlbBegun;
+static volatile LONG64 KiTlbOver; /* the highest number whose flush is over */
 
 static volatile LONG64 KiTlbMergedGenerations;
 
@@ -159,11 +158,6 @@ DECLSPEC_NOINLINE void KiFlushEntireTb(void)
     KiFlushEverywhere(&KiActiveProcessors, NULL, KI_EVERYTHING);
     KiRaiseTlbOver(generation);
     KeLowerIrql(oldIrql);
-}
-
-ULONG64 KiReadTlbGeneration(void)
-{
-    return (ULONG64)KiTlbBegun;
 }
 
 bool KiIsTlbGenerationOver(ULONG64 Generation)

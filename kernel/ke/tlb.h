@@ -21,8 +21,14 @@ void KiFlushEntireTb(void);
  * Generations: flushes of every entry on every CPU, counted. Whoever clears entries, executes a full fence and then
  * reads the generation knows that no CPU holds their translations once that generation is over.
  */
-ULONG64 KiReadTlbGeneration(void);
-bool    KiIsTlbGenerationOver(ULONG64 Generation);
+extern volatile LONG64 KiTlbBegun; /* number of the last flush of everything that began */
+
+static inline ULONG64 KiReadTlbGeneration(void)
+{
+    return (ULONG64)KiTlbBegun;
+}
+
+bool KiIsTlbGenerationOver(ULONG64 Generation);
 
 /* See that it is over: wait for a flush that another CPU has begun since, or else flush. Contract as above. */
 void KiFinishTlbGeneration(ULONG64 Generation);

@@ -13,7 +13,7 @@
 /* The counts go through every class, and beyond them. */
 static PFN_COUNT KtRunLength(ULONG Index)
 {
-    return 1 + Index * 7 % 150;
+    return 1 + Index * 7 % 300;
 }
 
 static void KtReserveRuns(MMPTE **Runs)
