@@ -6,6 +6,7 @@
  */
 #include "kernel/ke/tlb.h"
 
+#include "kernel/rtl/cmdline.h"
 #include "mm/probe.h"
 #include "tests/lib/ktest.h"
 #include "tests/mm/mdlfixture.h"
@@ -152,7 +153,10 @@ static void KtRemapOnEachProcessor(PFN_COUNT PageCount)
     KT_ASSERT_TRUE(remap.Before != NULL && remap.After != NULL);
     remap.Va = KtMap(remap.Before);
     KT_ASSERT_NOT_NULL(remap.Va);
+    KI_TLB_MODE mode = KiOptions.TlbMode;
+    KiOptions.TlbMode = KiTlbStrict; /* the address comes back at once */
     KtRunOnEachProcessor(KtReadAcrossRemap, &remap);
+    KiOptions.TlbMode = mode;
     KT_EXPECT_EQ(remap.AfterVa, remap.Va);
     KT_EXPECT_EQ(remap.WrongCount, 0);
     MmUnmapLockedPages((PVOID)remap.AfterVa, remap.After);
