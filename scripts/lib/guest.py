@@ -39,7 +39,7 @@ class Guest:
         self._errors_path = errors_path
         self._dump = dump
         self._events_seen = 0
-        self._reset = False
+        self._shut_down = False
         self._closed = False
         self._qmp = qmp.Connection()
         self._process = None
@@ -72,7 +72,9 @@ class Guest:
         finally:
             self._kill()
         self.splitter.finish()
-        return Ending(status, timed_out, self._reset, time.monotonic() - start)
+        # The exit port, whose status is never 0, makes the event of a power-off in newer QEMUs.
+        reset = self._shut_down and status == 0
+        return Ending(status, timed_out, reset, time.monotonic() - start)
 
     def execute(self, command, seconds, **arguments):
         """A QMP command and its result; an error or no answer in time raises OSError."""
@@ -154,7 +156,7 @@ class Guest:
             event = self._qmp.events[self._events_seen]
             self._events_seen += 1
             if event["event"] == "SHUTDOWN":
-                self._reset = bool(event["data"].get("guest"))
+                self._shut_down = bool(event["data"].get("guest"))
             elif event["event"] == "GUEST_PANICKED":
                 if self._dump:
                     self._dump(self)

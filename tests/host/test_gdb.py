@@ -36,7 +36,7 @@ def interrupted(out):
 
 
 def test_backtrace_from_an_interrupt_of_a_thread():
-    stack = interrupted(gdb("thbreak KiUpdateRunTime", "continue", "backtrace 20"))
+    stack = interrupted(gdb("thbreak KiUpdateRunTime", "continue", "backtrace 60"))
     assert "KiPhase1" in stack and stack[-2] == "KiEnterThread" and stack[-1].startswith("KiThreadStartup"), stack
 
 

@@ -12,7 +12,6 @@
 #define KT_PAGES      4u
 #define KT_MANY_LOCKS 66000u /* more than 16 bits count */
 #define KT_ROUNDS     40u
-#define KT_ROUNDS_MAX 4000u /* while the other processors have not locked anything yet */
 
 /* An MDL over as many pages as the suites here need, wherever it stands. */
 typedef struct _KT_MDL {
@@ -326,8 +325,7 @@ static void KtRaceLocks(KT_RACE *Race)
 static void KtRaceRemovals(KT_RACE *Race)
 {
     bool mustSeeLocks = KeQueryActiveProcessorCount(NULL) > 1;
-    for (ULONG round = 0; round < KT_ROUNDS || (mustSeeLocks && Race->LockCount == 0 && round < KT_ROUNDS_MAX);
-         round++) {
+    for (ULONG round = 0; round < KT_ROUNDS || (mustSeeLocks && Race->LockCount == 0); round++) {
         PVOID  base = Race->Pages;
         SIZE_T bytes = KT_PAGES * PAGE_SIZE;
         KT_EXPECT_STATUS(MiFreeVirtual(Race->Space->Process, &base, &bytes, MEM_DECOMMIT), STATUS_SUCCESS);

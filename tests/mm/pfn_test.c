@@ -251,7 +251,7 @@ KTEST(mm_pfn, all_processors_take_and_free)
 static void KtFillWindows(ULONG Index, void *Context)
 {
     UNREFERENCED_PARAMETER(Context);
-    PFN_NUMBER frame = MiAllocateFrame(MiUsePool, MiPageAny);
+    PFN_NUMBER frame = MiAllocateFrame(MiUsePool, MiPageZeroed);
     KT_ASSERT_NE(frame, MI_PFN_NONE);
     for (ULONG round = 0; round < 200; round++) {
         KtStoreWord(frame, ((ULONG64)Index << 32) | round);
