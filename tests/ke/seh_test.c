@@ -24,12 +24,15 @@ static DECLSPEC_NOINLINE void SehStep(SEH_TRACE *Trace, char Step)
     }
 }
 
-static DECLSPEC_NOINLINE void SehRaise(ULONG Number)
+/* What must stay a call that the compiler knows nothing about: not that it never returns, not its arguments. */
+#define SEH_OPAQUE DECLSPEC_NOINLINE __attribute__((optnone))
+
+static SEH_OPAQUE void SehRaise(ULONG Number)
 {
     ExRaiseStatus(SEH_STATUS(Number));
 }
 
-static DECLSPEC_NOINLINE ULONG SehRead(const volatile ULONG *Address)
+static SEH_OPAQUE ULONG SehRead(const volatile ULONG *Address)
 {
     return *Address;
 }
