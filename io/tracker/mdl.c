@@ -3,6 +3,8 @@
  */
 #include "io/tracker/entries.h"
 
+#include "mm/pool.h"
+
 #define VF_MDL_TAG ' ldM' /* of the structure that MmAllocatePagesForMdl makes: "Mdl " */
 
 PMDL NTAPI VfTrackIoAllocateMdl(PVOID VirtualAddress, ULONG Length, BOOLEAN SecondaryBuffer, BOOLEAN ChargeQuota,
@@ -27,7 +29,9 @@ PMDL NTAPI VfTrackMmCreateMdl(PMDL MemoryDescriptorList, PVOID Base, SIZE_T Leng
 
 VOID NTAPI VfTrackIoFreeMdl(PMDL Mdl)
 {
-    VfForgetMdlMapping(Mdl, MDL_PARTIAL_HAS_BEEN_MAPPED);
+    if (ExpQueryBlockBytes(Mdl) != 0) { /* a freed one has no flags: its free is the pool's to stop */
+        VfForgetMdlMapping(Mdl, MDL_PARTIAL_HAS_BEEN_MAPPED);
+    }
     if (!VfForget(VfMdl, Mdl)) {
         VfForget(VfPoolBlock, Mdl); /* one that MmAllocatePagesForMdl made: its pages stay recorded */
     }
