@@ -22,7 +22,7 @@ default rel
 %define STUB_BYTES  16          ; KI_STUB_BYTES in kernel/ke/trap.c
 
 extern KiHandleTrap
-global KiVectorStubs, KiVectorStubsEnd
+global KiVectorStubs, KiTrapEntry
 
 ; MOVES save|load, offset, register...: to or from consecutive slots of the frame
 %macro MOVES 3-*
@@ -68,11 +68,10 @@ KiVectorStubs:
     %assign vector vector + 1
 %endrep
     align STUB_BYTES
-KiVectorStubsEnd:
 
-; TRAP_ENTRY name, label of its IRETQ, end label; the macro FOREIGN_GS jumps to .kernel_gs when GS is the kernel's.
+; TRAP_ENTRY name, label of its IRETQ; the macro FOREIGN_GS jumps to .kernel_gs when GS is the kernel's.
 ; RSP -> vector, error code, RIP, CS, RFLAGS, RSP, SS.
-%macro TRAP_ENTRY 3
+%macro TRAP_ENTRY 2
 %1:
     push rbp
     sub rsp, TF_RBP
@@ -114,14 +113,14 @@ KiVectorStubsEnd:
     add rsp, TF_RIP
 %2:
     iretq
-%3:
+.end:
 %endmacro
 
 %macro FOREIGN_GS 0
     test byte [rsp + TF_CS], 3
     jz .kernel_gs
 %endmacro
-    TRAP_ENTRY KiTrapEntry, KiTrapReturn, KiTrapEntryEnd
+    TRAP_ENTRY KiTrapEntry, KiTrapReturn
 %unmacro FOREIGN_GS 0
 
 %macro FOREIGN_GS 0
@@ -130,7 +129,7 @@ KiVectorStubsEnd:
     test edx, edx
     js .kernel_gs               ; a kernel address: GS is ours
 %endmacro
-    TRAP_ENTRY KiParanoidEntry, KiParanoidReturn, KiParanoidEntryEnd
+    TRAP_ENTRY KiParanoidEntry, KiParanoidReturn
 
 section .xdata rdata align=4
 ; push byte 0 ends at 2, push dword at 7
@@ -167,6 +166,6 @@ section .pdata rdata align=4
     %assign vector vector + 1
 %endrep
     FUNCTION KiTrapEntry, KiTrapReturn, UnwindEntry
-    FUNCTION KiTrapReturn, KiTrapEntryEnd, UnwindIret
+    FUNCTION KiTrapReturn, KiTrapReturn.end, UnwindIret
     FUNCTION KiParanoidEntry, KiParanoidReturn, UnwindEntry
-    FUNCTION KiParanoidReturn, KiParanoidEntryEnd, UnwindIret
+    FUNCTION KiParanoidReturn, KiParanoidReturn.end, UnwindIret

@@ -12,17 +12,15 @@ HEADER16        equ 1
 ENTRY_MASK      equ -16
 DEPTH_AND_SEQUENCE equ 0x10001          ; one more entry, and one more push
 
-UWOP_PUSH_NONVOL equ 0
-RBX_ equ 3
+%include "kernel/amd64/unwind.mac"
 
         global ExpInterlockedPopEntrySList, ExpInterlockedPushEntrySList, ExpInterlockedFlushSList
         global ExpInterlockedPopEntrySListResume, ExpInterlockedPopEntrySListFault, ExpInterlockedPopEntrySListEnd
 
         section .xdata rdata align=4
-UnwindPushRbx:
-        db      1, 1, 1, 0
-        db      1, UWOP_PUSH_NONVOL | (RBX_ << 4)
-        dw      0
+        UNWIND_INFO UnwindPushRbx, 1, 1
+        UNWIND_PUSH 1, RBX
+        align   4, db 0
 
         section .pdata rdata align=4
         section .text code align=16
@@ -30,7 +28,7 @@ UnwindPushRbx:
 %macro FUNCTION_END 1
 %%end:
         section .pdata
-        dd      %1 wrt ..imagebase, %%end wrt ..imagebase, UnwindPushRbx wrt ..imagebase
+        FUNCTION %1, %%end, UnwindPushRbx
         section .text
         align   16
 %endmacro

@@ -8,12 +8,7 @@ THREAD_KERNEL_STACK equ 0x18            ; KTHREAD, asserted in kernel/ke/thread.
 THREAD_FLOATING     equ 0x30
 PCR_CURRENT_THREAD  equ 0x188           ; asserted in kernel/ke/pcr.h
 
-UWOP_PUSH_NONVOL equ 0
-UWOP_ALLOC_SMALL equ 2
-RBX_ equ 3
-RBP_ equ 5
-RSI_ equ 6
-RDI_ equ 7
+%include "kernel/amd64/unwind.mac"
 
         extern KiEnterThread
         global KiSwapContext, KiSwapContextResume, KiThreadStartup
@@ -53,7 +48,6 @@ KiSwapContextResume:
         pop     rbp
         ret
 .end:
-KiSwapContextEnd:
 
 ; A new thread's first switch returns here, with RSP as at a function's entry: 0 is the return address, so that stacks
 ; end.
@@ -63,26 +57,23 @@ KiThreadStartup:
 .prologue_end:
         call    KiEnterThread
         int3
-KiThreadStartupEnd:
+.end:
 
         section .xdata rdata align=4
-UnwindSwap:
-        db      1, KiSwapContext.p9 - KiSwapContext, 9, 0
-        db      KiSwapContext.p9 - KiSwapContext, UWOP_ALLOC_SMALL
-        db      KiSwapContext.p8 - KiSwapContext, UWOP_PUSH_NONVOL | (15 << 4)
-        db      KiSwapContext.p7 - KiSwapContext, UWOP_PUSH_NONVOL | (14 << 4)
-        db      KiSwapContext.p6 - KiSwapContext, UWOP_PUSH_NONVOL | (13 << 4)
-        db      KiSwapContext.p5 - KiSwapContext, UWOP_PUSH_NONVOL | (12 << 4)
-        db      KiSwapContext.p4 - KiSwapContext, UWOP_PUSH_NONVOL | (RDI_ << 4)
-        db      KiSwapContext.p3 - KiSwapContext, UWOP_PUSH_NONVOL | (RSI_ << 4)
-        db      KiSwapContext.p2 - KiSwapContext, UWOP_PUSH_NONVOL | (RBX_ << 4)
-        db      KiSwapContext.p1 - KiSwapContext, UWOP_PUSH_NONVOL | (RBP_ << 4)
-        dw      0                       ; the codes' number is rounded up to even
-UnwindStartup:
-        db      1, KiThreadStartup.prologue_end - KiThreadStartup, 1, 0
-        db      KiThreadStartup.prologue_end - KiThreadStartup, UWOP_ALLOC_SMALL | ((0x28 / 8 - 1) << 4)
-        dw      0
+        UNWIND_INFO UnwindSwap, KiSwapContext.p9 - KiSwapContext, 9
+        UNWIND_ALLOC_SMALL KiSwapContext.p9 - KiSwapContext, 8
+        UNWIND_PUSH KiSwapContext.p8 - KiSwapContext, R15
+        UNWIND_PUSH KiSwapContext.p7 - KiSwapContext, R14
+        UNWIND_PUSH KiSwapContext.p6 - KiSwapContext, R13
+        UNWIND_PUSH KiSwapContext.p5 - KiSwapContext, R12
+        UNWIND_PUSH KiSwapContext.p4 - KiSwapContext, RDI
+        UNWIND_PUSH KiSwapContext.p3 - KiSwapContext, RSI
+        UNWIND_PUSH KiSwapContext.p2 - KiSwapContext, RBX
+        UNWIND_PUSH KiSwapContext.p1 - KiSwapContext, RBP
+        UNWIND_INFO UnwindStartup, KiThreadStartup.prologue_end - KiThreadStartup, 1
+        UNWIND_ALLOC_SMALL KiThreadStartup.prologue_end - KiThreadStartup, 0x28
+        align   4, db 0
 
         section .pdata rdata align=4
-        dd      KiSwapContext wrt ..imagebase, KiSwapContextEnd wrt ..imagebase, UnwindSwap wrt ..imagebase
-        dd      KiThreadStartup wrt ..imagebase, KiThreadStartupEnd wrt ..imagebase, UnwindStartup wrt ..imagebase
+        FUNCTION KiSwapContext, KiSwapContextResume.end, UnwindSwap
+        FUNCTION KiThreadStartup, KiThreadStartup.end, UnwindStartup

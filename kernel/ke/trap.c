@@ -27,7 +27,7 @@
 #define KI_TRAP_ASSERTION 0x2C /* int 0x2C: NT_ASSERT */
 
 extern const UCHAR KiVectorStubs[];
-extern const UCHAR KiVectorStubsEnd[];
+extern const UCHAR KiTrapEntry[]; /* right behind the stubs */
 
 KI_FAULT_CALLS KiFaultCalls;
 
@@ -72,7 +72,7 @@ static USHORT KiGateAttributes(ULONG Vector)
 
 void KiInitializeIdt(void)
 {
-    NT_ASSERT((ULONG64)KiVectorStubsEnd - (ULONG64)KiVectorStubs == KI_VECTOR_COUNT * KI_STUB_BYTES);
+    NT_ASSERT((ULONG64)KiTrapEntry - (ULONG64)KiVectorStubs == KI_VECTOR_COUNT * KI_STUB_BYTES);
     for (ULONG vector = 0; vector < KI_VECTOR_COUNT; vector++) {
         ULONG64 stub = (ULONG64)KiVectorStubs + vector * KI_STUB_BYTES;
         KiIdt[vector] = (KI_IDT_GATE){

@@ -5,10 +5,7 @@
 %define WANTED_AT 0xC4
 %define FRAME     0xC8
 
-UWOP_PUSH_NONVOL equ 0
-UWOP_ALLOC_LARGE equ 1
-RBX_ equ 3
-RSI_ equ 6
+%include "kernel/amd64/unwind.mac"
 
         global KtFindChangedXmm
 
@@ -78,15 +75,13 @@ KtFindChangedXmm:
         pop     rsi
         pop     rbx
         ret
-KtFindChangedXmmEnd:
+.end:
 
         section .xdata rdata align=4
-UnwindFind:
-        db      1, KtFindChangedXmm.p3 - KtFindChangedXmm, 4, 0
-        db      KtFindChangedXmm.p3 - KtFindChangedXmm, UWOP_ALLOC_LARGE
-        dw      FRAME / 8
-        db      KtFindChangedXmm.p2 - KtFindChangedXmm, UWOP_PUSH_NONVOL | (RSI_ << 4)
-        db      KtFindChangedXmm.p1 - KtFindChangedXmm, UWOP_PUSH_NONVOL | (RBX_ << 4)
+        UNWIND_INFO UnwindFind, KtFindChangedXmm.p3 - KtFindChangedXmm, 4
+        UNWIND_ALLOC_LARGE KtFindChangedXmm.p3 - KtFindChangedXmm, FRAME
+        UNWIND_PUSH KtFindChangedXmm.p2 - KtFindChangedXmm, RSI
+        UNWIND_PUSH KtFindChangedXmm.p1 - KtFindChangedXmm, RBX
 
         section .pdata rdata align=4
-        dd      KtFindChangedXmm wrt ..imagebase, KtFindChangedXmmEnd wrt ..imagebase, UnwindFind wrt ..imagebase
+        FUNCTION KtFindChangedXmm, KtFindChangedXmm.end, UnwindFind
